@@ -1,0 +1,133 @@
+//! The catalog's contract: which artifacts exist, and where their bytes are.
+//!
+//! The catalog alone decides uniqueness, because some stores cannot. An *intent* is committed before any byte is
+//! written and is invisible to readers; the *record* that replaces it is the commit. A delete tombstones the record
+//! before any byte is removed. So a crash leaves at most an intent, a tombstone or an orphan; never a record without
+//! bytes.
+
+mod commit;
+mod memory;
+mod record;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::error::Result;
+use crate::key::StorageKey;
+use crate::scope::VersionId;
+
+pub use commit::ArtifactFacts;
+pub use memory::MemoryCatalog;
+pub use record::{
+    ArtifactQuery, ArtifactRecord, Begun, CatalogCursor, CatalogPage, DeleteTarget, DigestState, Intent,
+    NewIntent, Replica, StoredObject, Tombstone, VariantIdentity, VersionSelector,
+};
+
+/// Records of artifacts, variants, versions and replicas, and the intents of writes under way.
+///
+/// Every method is one transaction: it takes effect as a whole or not at all, durably where the implementation keeps
+/// anything, and any number of processes may use one catalog at a time. Methods are cancel-safe: a dropped future
+/// leaves one of the two states. Times may be kept in whole microseconds: what is finer is cut off, in answers too.
+///
+/// All methods fail with `ProviderUnavailable` when the database cannot be reached, `InsufficientStorage` when it is
+/// full and `Storage` when it answers nonsense.
+///
+/// # Examples
+///
+/// ```
+/// use boards_storage_core::{ArtifactQuery, Catalog, MemoryCatalog};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> boards_storage_core::Result<()> {
+/// let catalog = MemoryCatalog::default();
+/// let page = catalog.list(&ArtifactQuery::default()).await?;
+/// assert!(page.records.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+#[async_trait]
+pub trait Catalog: Debug + Send + Sync + 'static {
+    /// Reserves the right to write one version of a variant, and decides its key.
+    ///
+    /// The key is the intent's `plain_key` unless any version, intent or tombstone ever had it; else the
+    /// `versioned_key`. A key is never given twice, so that a late writer or a late cleaner can hurt nobody.
+    ///
+    /// Without `overwrite` there can be one intent for a variant at a time: an older one whose lease has ended is
+    /// superseded (it can no longer commit), one whose lease runs answers [`Begun::Busy`] and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the artifact exists with another type, board or access class, or if the version id or the
+    /// versioned key was used before.
+    async fn begin(&self, intent: &NewIntent) -> Result<Begun>;
+
+    /// Extends the lease of an intent.
+    ///
+    /// # Errors
+    ///
+    /// `PreconditionFailed` if the intent was superseded, reaped, committed or never existed.
+    async fn renew(&self, version: VersionId, lease_until: Timestamp) -> Result<()>;
+
+    /// Turns an intent into the record: from now on readers see the version as the present one.
+    ///
+    /// Repeating a commit that took effect answers the same record.
+    ///
+    /// # Errors
+    ///
+    /// `PreconditionFailed` if the intent was superseded or reaped; `AlreadyExists` if it was not to overwrite and
+    /// another version was committed meanwhile; `InvalidInput` if the artifact was created meanwhile with another
+    /// type, board or access class. After the last two the intent still stands, until it is abandoned or reaped.
+    async fn commit(
+        &self,
+        version: VersionId,
+        object: &StoredObject,
+        at: Timestamp,
+    ) -> Result<ArtifactRecord>;
+
+    /// Forgets an intent whose bytes are gone. Idempotent.
+    async fn abandon(&self, version: VersionId) -> Result<()>;
+
+    /// Takes intents whose lease ended before `now` out of their writers' hands and returns them, with those taken
+    /// before and not yet abandoned: their bytes may be removed. At most `limit`.
+    async fn reap_intents(&self, now: Timestamp, limit: usize) -> Result<Vec<Intent>>;
+
+    /// Returns a version of a variant, unless it is deleted.
+    async fn find(
+        &self,
+        variant: &VariantIdentity,
+        version: VersionSelector,
+    ) -> Result<Option<ArtifactRecord>>;
+
+    /// Returns the version that has a replica at this key, unless it is deleted.
+    async fn find_by_key(&self, key: &StorageKey) -> Result<Option<ArtifactRecord>>;
+
+    /// Returns all versions of a variant that are not deleted, newest first.
+    async fn versions(&self, variant: &VariantIdentity) -> Result<Vec<ArtifactRecord>>;
+
+    /// Returns present versions, ordered by tenant, artifact and variant, a page at a time.
+    async fn list(&self, query: &ArtifactQuery) -> Result<CatalogPage>;
+
+    /// Deletes records: readers no longer see them. Returns what was deleted now, whose bytes are to be removed next.
+    /// Nothing found is no error. Deleting a present version makes the newest one that is left the present one.
+    async fn tombstone(&self, target: &DeleteTarget, at: Timestamp) -> Result<Vec<Tombstone>>;
+
+    /// Returns deleted versions whose bytes are not known to be gone, deleted before `before`. At most `limit`.
+    async fn tombstones(&self, before: Timestamp, limit: usize) -> Result<Vec<Tombstone>>;
+
+    /// Notes that a deleted version's bytes are gone. Idempotent.
+    async fn purge(&self, version: VersionId) -> Result<()>;
+
+    /// Finds out cheaply whether the catalog can be used.
+    async fn probe(&self) -> Result<()>;
+
+    /// Frees what the catalog holds. The default does nothing.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A catalog that is shared.
+pub type SharedCatalog = Arc<dyn Catalog>;

@@ -1,0 +1,60 @@
+//! The contracts of boards-storage: keys, content, providers, layers, settings, routing, the catalog and the manager.
+//!
+//! Nothing here knows HTTP, SQL, an SDK, an environment variable or which providers exist.
+
+#[macro_use]
+mod failpoints;
+
+mod capabilities;
+mod catalog;
+mod checksum;
+mod clock;
+mod content;
+mod content_type;
+mod download;
+mod error;
+mod guard;
+mod key;
+mod layer;
+mod manager;
+mod metadata;
+mod operation;
+mod options;
+mod provider;
+mod range;
+mod registry;
+mod routing;
+mod scope;
+mod settings;
+mod signed;
+mod template;
+mod transfer;
+
+pub use async_trait::async_trait;
+pub use futures_core::future::BoxFuture;
+#[doc(hidden)]
+pub use inventory;
+
+pub use capabilities::*;
+pub use catalog::*;
+pub use checksum::*;
+pub use clock::*;
+pub use content::{ByteStream, Content};
+pub use content_type::ContentType;
+pub use download::*;
+pub use error::*;
+pub use key::{RESERVED_SEGMENT, StorageKey};
+pub use layer::*;
+pub use manager::*;
+pub use metadata::*;
+pub use operation::*;
+pub use options::*;
+pub use provider::*;
+pub use range::*;
+pub use registry::*;
+pub use routing::*;
+pub use scope::*;
+pub use settings::*;
+pub use signed::*;
+pub use template::*;
+pub use transfer::*;

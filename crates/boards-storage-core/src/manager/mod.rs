@@ -1,0 +1,262 @@
+//! The storage manager: artifacts by identity, on whichever provider the rules choose.
+//!
+//! Writing goes intent → validate → key → route → upload → record; `store.rs` has it in that order. The catalog
+//! decides what exists; providers only hold bytes.
+
+mod artifact;
+mod inspect;
+mod read;
+mod remove;
+mod store;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::catalog::SharedCatalog;
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
+use crate::layer::Stack;
+use crate::provider::SharedProvider;
+use crate::routing::{RouteExplanation, RouteQuery, Router};
+use crate::settings::{ContentTypePattern, RoutingRule};
+use crate::template::KeyTemplate;
+use crate::transfer::{DownloaderSettings, UploaderSettings};
+
+pub use artifact::{
+    ArtifactLocator, ArtifactMetadata, ArtifactPage, ArtifactReference, Deletion, DownloadUrl, NewArtifact,
+    ReapReport,
+};
+pub use read::OpenOptions;
+
+/// The manager's failpoints, in the order in which a write and a delete pass them.
+#[cfg(feature = "failpoints")]
+pub const FAILPOINTS: &[&str] = &[
+    "manager::store::begun",
+    "manager::store::sent",
+    "manager::store::committed",
+    "manager::delete::tombstoned",
+    "manager::delete::removed",
+];
+
+/// How a [`StorageManager`] works. Every field has a default but the default provider.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ManagerSettings {
+    /// The provider of what no rule matches.
+    pub default_provider: String,
+    /// The rules; the first that matches wins.
+    pub routing_rules: Vec<RoutingRule>,
+    /// The shape of keys.
+    pub key_template: KeyTemplate,
+    /// The greatest artifact in bytes; no limit by default.
+    pub size_bytes_max: Option<u64>,
+    /// The content types that are allowed, such as `image/*`; all if empty.
+    pub content_types: Vec<ContentTypePattern>,
+    /// How many bytes of a stream of unknown length may be held in memory to decide a size rule. 256 MiB by
+    /// default; a rule that needs more is `InvalidInput` for such a stream.
+    pub routing_buffer_bytes_max: u64,
+    /// For how long a writer that says nothing keeps its intent; it is renewed three times in that span. 30 s by
+    /// default.
+    pub lease: Duration,
+    /// How large content is sent.
+    pub uploader: UploaderSettings,
+    /// How large objects are read.
+    pub downloader: DownloaderSettings,
+}
+
+impl ManagerSettings {
+    /// Creates settings with a default provider and no rule.
+    pub fn new(default_provider: impl Into<String>) -> Self {
+        Self {
+            default_provider: default_provider.into(),
+            routing_rules: Vec::new(),
+            key_template: KeyTemplate::default(),
+            size_bytes_max: None,
+            content_types: Vec::new(),
+            routing_buffer_bytes_max: 256 << 20,
+            lease: Duration::from_secs(30),
+            uploader: UploaderSettings::default(),
+            downloader: DownloaderSettings::default(),
+        }
+    }
+}
+
+/// Puts layers around a provider that is registered under a name.
+pub type StackBuilder = Arc<dyn Fn(&str, SharedProvider) -> SharedProvider + Send + Sync>;
+
+/// Stores, finds, opens and deletes artifacts. A clone is cheap and shares everything.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use boards_storage_core::{
+///     ArtifactType, Content, ContentType, ManagerSettings, MemoryCatalog, NewArtifact, Result, SharedProvider,
+///     StorageManager,
+/// };
+///
+/// async fn main_job(provider: SharedProvider) -> Result<()> {
+///     let manager = StorageManager::new(ManagerSettings::new("main"), Arc::new(MemoryCatalog::default()));
+///     manager.register_provider("main", provider)?;
+///     let artifact = NewArtifact::new(ArtifactType::Image).with_content_type(ContentType::parse("image/png")?);
+///     let reference = manager.store_artifact(artifact, Content::from("not really a picture")).await?;
+///     let download = manager.open_artifact(&reference, &Default::default()).await?;
+///     assert_eq!(&download.bytes(1024).await?[..], b"not really a picture");
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone)]
+pub struct StorageManager {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: ManagerSettings,
+    router: Router,
+    catalog: SharedCatalog,
+    clock: Arc<dyn Clock>,
+    providers: RwLock<BTreeMap<String, SharedProvider>>,
+    stack_builder: StackBuilder,
+}
+
+impl StorageManager {
+    /// Creates a manager without providers. Providers get no layers but the capability checks.
+    #[must_use]
+    pub fn new(settings: ManagerSettings, catalog: SharedCatalog) -> Self {
+        Self::with_parts(
+            settings,
+            catalog,
+            Arc::new(SystemClock),
+            Arc::new(|name, provider| Arc::new(Stack::new(name, provider, Vec::new()))),
+        )
+    }
+
+    /// Creates a manager with a clock of the caller's, which puts the layers of `stack_builder` around each provider.
+    #[must_use]
+    pub fn with_parts(
+        settings: ManagerSettings,
+        catalog: SharedCatalog,
+        clock: Arc<dyn Clock>,
+        stack_builder: StackBuilder,
+    ) -> Self {
+        let router = Router::new(settings.default_provider.clone(), settings.routing_rules.clone());
+        let providers = RwLock::default();
+        Self {
+            inner: Arc::new(Inner {
+                settings,
+                router,
+                catalog,
+                clock,
+                providers,
+                stack_builder,
+            }),
+        }
+    }
+
+    /// Registers a provider under the name that rules and records call it by.
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` if the name is taken: records refer to it, so it never changes its meaning.
+    pub fn register_provider(&self, name: impl Into<String>, provider: SharedProvider) -> Result<()> {
+        let name = name.into();
+        let mut providers = self
+            .inner
+            .providers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if providers.contains_key(&name) {
+            return Err(Error::configuration(format!(
+                "a provider called '{name}' is registered already"
+            )));
+        }
+        let stack = (self.inner.stack_builder)(&name, provider);
+        providers.insert(name, stack);
+        Ok(())
+    }
+
+    /// Returns a provider with its layers.
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` that lists the registered names.
+    pub fn provider(&self, name: &str) -> Result<SharedProvider> {
+        let providers = self
+            .inner
+            .providers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        providers.get(name).cloned().ok_or_else(|| {
+            let names: Vec<_> = providers.keys().map(String::as_str).collect();
+            let names = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            };
+            Error::configuration(format!("no provider is called '{name}'; registered: {names}"))
+                .with_help("add it under storage.providers, or register it")
+        })
+    }
+
+    /// Returns the names of the registered providers, in order.
+    #[must_use]
+    pub fn provider_names(&self) -> Vec<String> {
+        self.inner
+            .providers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .cloned()
+            .collect()
+    }
+
+    /// Says where an artifact would go, and why. Nothing is stored.
+    #[must_use]
+    pub fn explain_route(&self, query: &RouteQuery) -> RouteExplanation {
+        self.inner.router.explain(query)
+    }
+
+    /// Returns the catalog.
+    #[must_use]
+    pub fn catalog(&self) -> &SharedCatalog {
+        &self.inner.catalog
+    }
+
+    /// Returns the settings.
+    #[must_use]
+    pub fn settings(&self) -> &ManagerSettings {
+        &self.inner.settings
+    }
+
+    /// Closes every provider and the catalog.
+    ///
+    /// # Errors
+    ///
+    /// The first that could not be closed; the others are closed all the same.
+    pub async fn close(&self) -> Result<()> {
+        let providers: Vec<SharedProvider> = self
+            .inner
+            .providers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect();
+        let mut result = Ok(());
+        for provider in providers {
+            result = result.and(provider.close().await);
+        }
+        result.and(self.inner.catalog.close().await)
+    }
+}
+
+impl fmt::Debug for StorageManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorageManager")
+            .field("default_provider", &self.inner.settings.default_provider)
+            .field("providers", &self.provider_names())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,303 @@
+//! Finding and opening artifacts.
+
+use super::{
+    ArtifactLocator, ArtifactMetadata, ArtifactPage, ArtifactReference, DownloadUrl, StorageManager,
+};
+use crate::capabilities::Capability;
+use crate::catalog::{ArtifactQuery, ArtifactRecord, Replica, VersionSelector};
+use crate::checksum::Digest;
+use crate::download::Download;
+use crate::error::{Error, ErrorKind, Result};
+use crate::guard::{check_digest, verified};
+use crate::key::StorageKey;
+use crate::metadata::ObjectMetadata;
+use crate::options::{AccessClass, CallContext, CallOptions, DownloadOptions, PresignDownloadOptions};
+use crate::provider::SharedProvider;
+use crate::range::ByteRange;
+use crate::signed::{SignedMethod, SignedRequest};
+use crate::transfer::Downloader;
+
+/// Options of [`StorageManager::open_artifact`].
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// What travels with the calls.
+    pub context: CallContext,
+    /// Which bytes; all by default.
+    pub range: Option<ByteRange>,
+}
+
+impl OpenOptions {
+    /// Sets what travels with the calls.
+    #[must_use]
+    pub fn with_context(mut self, context: CallContext) -> Self {
+        self.context = context;
+        self
+    }
+
+    /// Asks for a part of the bytes.
+    #[must_use]
+    pub fn with_range(mut self, range: ByteRange) -> Self {
+        self.range = Some(range);
+        self
+    }
+}
+
+impl StorageManager {
+    /// Returns the reference of a stored variant.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`.
+    pub async fn get_artifact_reference(
+        &self,
+        locator: impl Into<ArtifactLocator>,
+    ) -> Result<ArtifactReference> {
+        let record = self.record(&locator.into()).await?;
+        self.reference(&record).await
+    }
+
+    /// Returns the reference of what stands at a key.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`.
+    pub async fn find_by_key(&self, key: &StorageKey) -> Result<ArtifactReference> {
+        let record = self.inner.catalog.find_by_key(key).await?;
+        let record = record.ok_or_else(|| Error::not_found("no artifact has this key").with_key(key))?;
+        self.reference(&record).await
+    }
+
+    /// Opens a variant's bytes as a stream, all or a range.
+    ///
+    /// The bytes are those of the version that the locator named when it was opened. A full read is checked against
+    /// the record's digest: wrong bytes end it with `Corruption` instead of the last piece.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `InvalidInput` for a range beyond the end; `Corruption` if the store no longer has the bytes of
+    /// the record; what the provider answers.
+    pub async fn open_artifact(
+        &self,
+        locator: impl Into<ArtifactLocator>,
+        options: &OpenOptions,
+    ) -> Result<Download> {
+        let record = self.record(&locator.into()).await?;
+        if let Some(range) = options.range {
+            range.resolve(record.size_bytes)?;
+        }
+        let mut failure = None;
+        for replica in &record.replicas {
+            match self.open_replica(&record, replica, options).await {
+                Ok(download) => return Ok(download),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure
+            .unwrap_or_else(|| Error::new(ErrorKind::Corruption, "the record names no place of its bytes")))
+    }
+
+    async fn open_replica(
+        &self,
+        record: &ArtifactRecord,
+        replica: &Replica,
+        options: &OpenOptions,
+    ) -> Result<Download> {
+        let provider = self.provider(&replica.provider)?;
+        let mut download = DownloadOptions::default().with_context(options.context.clone());
+        download.range = options.range;
+        if provider.capabilities().has(Capability::ConditionalDownload) {
+            download.if_match.clone_from(&replica.etag);
+        }
+        let downloader = Downloader::new(provider).with_settings(self.inner.settings.downloader);
+        let opened = downloader
+            .download(&replica.key, &download)
+            .await
+            .map_err(|error| lost(record, error))?;
+        let opened = opened.into_object()?;
+        if opened.metadata().size_bytes != record.size_bytes {
+            let found = opened.metadata().size_bytes;
+            return Err(Error::new(
+                ErrorKind::Corruption,
+                format!(
+                    "the record says {} bytes, the store has {found}",
+                    record.size_bytes
+                ),
+            )
+            .with_key(&replica.key));
+        }
+        let mut metadata = ObjectMetadata::clone(opened.metadata());
+        metadata.attributes = record.attributes.clone();
+        metadata.digest = Some(record.digest);
+        metadata.created = Some(record.created_at);
+        let opened = opened.with_metadata(metadata);
+        if !opened.is_whole() {
+            return Ok(opened);
+        }
+        match opened.as_bytes() {
+            Some(bytes) => {
+                let found = Digest::of(record.digest.algorithm(), bytes);
+                check_digest(record.digest, found).map_err(|error| error.with_key(&replica.key))?;
+                Ok(opened)
+            }
+            None => Ok(opened.map_stream(|stream| verified(stream, record.digest))),
+        }
+    }
+
+    /// Returns a URL by which the bytes can be fetched without credentials: the public one of a public artifact, a
+    /// signed one of a private or temporary artifact.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `AccessDenied` for an `authenticated` artifact; `Unsupported` if the provider can do neither.
+    pub async fn get_download_url(
+        &self,
+        locator: impl Into<ArtifactLocator>,
+        options: &PresignDownloadOptions,
+    ) -> Result<DownloadUrl> {
+        let record = self.record(&locator.into()).await?;
+        let replica = record.primary();
+        let provider = self.provider(&replica.provider)?;
+        if record.access == AccessClass::Authenticated {
+            return Err(
+                Error::new(ErrorKind::AccessDenied, "an authenticated artifact has no URL")
+                    .with_key(&replica.key)
+                    .with_help("open it through the manager"),
+            );
+        }
+        let has_public = provider.capabilities().has(Capability::PublicUrl);
+        if record.access == AccessClass::Public && has_public {
+            let call = CallOptions::default().with_context(options.context.clone());
+            let url = provider.public_url(&replica.key, &call).await?;
+            let request = SignedRequest::new(SignedMethod::Get, url, jiff::Timestamp::MAX);
+            return Ok(DownloadUrl {
+                request,
+                is_public: true,
+            });
+        }
+        let signed = provider.presigned_download_url(&replica.key, options).await;
+        let request = signed.map_err(|error| match error.kind() {
+            ErrorKind::Unsupported if error.help().is_none() => error.with_key(&replica.key).with_help(
+                "store it with access 'public' on a provider with a public URL, or read it through the program",
+            ),
+            _ => error,
+        })?;
+        Ok(DownloadUrl {
+            request,
+            is_public: false,
+        })
+    }
+
+    /// Returns all that is known of a variant: its record, and what the store says now.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Corruption` if the store does not have the record's bytes; what the provider answers.
+    pub async fn artifact_metadata(
+        &self,
+        locator: impl Into<ArtifactLocator>,
+        context: &CallContext,
+    ) -> Result<ArtifactMetadata> {
+        let record = self.record(&locator.into()).await?;
+        let replica = record.primary();
+        let provider = self.provider(&replica.provider)?;
+        let call = CallOptions::default().with_context(context.clone());
+        let mut object = provider
+            .metadata(&replica.key, &call)
+            .await
+            .map_err(|error| lost(&record, error))?;
+        object
+            .attributes
+            .user_metadata
+            .retain(|name, _| !name.starts_with("boards-storage-"));
+        Ok(ArtifactMetadata {
+            reference: self.reference(&record).await?,
+            attributes: record.attributes.clone(),
+            replicas: record.replicas.clone(),
+            object,
+        })
+    }
+
+    /// Lists present versions, ordered by tenant, artifact and variant, a page at a time.
+    ///
+    /// # Errors
+    ///
+    /// What the catalog answers.
+    pub async fn list_artifacts(&self, query: &ArtifactQuery) -> Result<ArtifactPage> {
+        let page = self.inner.catalog.list(query).await?;
+        let artifacts = self.references(&page.records).await?;
+        Ok(ArtifactPage {
+            artifacts,
+            next: page.next,
+        })
+    }
+
+    /// Returns all versions of a variant, newest first; empty if there is none.
+    ///
+    /// # Errors
+    ///
+    /// What the catalog answers.
+    pub async fn list_versions(&self, locator: impl Into<ArtifactLocator>) -> Result<Vec<ArtifactReference>> {
+        let records = self.inner.catalog.versions(&locator.into().identity()).await?;
+        self.references(&records).await
+    }
+
+    async fn record(&self, locator: &ArtifactLocator) -> Result<ArtifactRecord> {
+        let found = self
+            .inner
+            .catalog
+            .find(&locator.identity(), locator.version)
+            .await?;
+        found.ok_or_else(|| {
+            let version = match locator.version {
+                VersionSelector::Current => String::new(),
+                VersionSelector::Number(number) => format!("version {number} of "),
+                VersionSelector::Id(id) => format!("version {id} of "),
+            };
+            Error::not_found(format!(
+                "there is no {version}variant '{}' of an artifact '{}' of the tenant '{}'",
+                locator.variant, locator.artifact, locator.tenant
+            ))
+        })
+    }
+
+    async fn references(&self, records: &[ArtifactRecord]) -> Result<Vec<ArtifactReference>> {
+        let mut references = Vec::with_capacity(records.len());
+        for record in records {
+            references.push(self.reference(record).await?);
+        }
+        Ok(references)
+    }
+
+    pub(super) async fn reference(&self, record: &ArtifactRecord) -> Result<ArtifactReference> {
+        let replica = record.primary();
+        let own = || format!("boards-storage://{}/{}", replica.provider, replica.key);
+        if record.access != AccessClass::Public {
+            return Ok(ArtifactReference::new(record, own()));
+        }
+        // A record of a provider that is no longer configured can still be shown.
+        let provider = self.provider(&replica.provider).ok();
+        let url = match provider
+            .filter(|provider: &SharedProvider| provider.capabilities().has(Capability::PublicUrl))
+        {
+            Some(provider) => provider.public_url(&replica.key, &CallOptions::default()).await?,
+            None => own(),
+        };
+        Ok(ArtifactReference::new(record, url))
+    }
+}
+
+/// A store that does not have what the record says has lost or changed it.
+fn lost(record: &ArtifactRecord, error: Error) -> Error {
+    let problem = match error.kind() {
+        ErrorKind::NotFound => "the store does not have the bytes of the record",
+        ErrorKind::PreconditionFailed => "the bytes at the store were changed since they were recorded",
+        _ => return error,
+    };
+    let replica = record.primary();
+    Error::new(ErrorKind::Corruption, problem)
+        .with_provider(replica.provider.as_str())
+        .with_key(&replica.key)
+        .with_help("restore the object from a replica or a backup, or delete the artifact")
+        .with_source(error)
+}

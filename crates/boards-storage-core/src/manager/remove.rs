@@ -1,0 +1,154 @@
+//! Deleting, and cleaning up after those who did not finish.
+
+use std::time::Duration;
+
+use super::{ArtifactLocator, Deletion, ReapReport, StorageManager};
+use crate::capabilities::Capability;
+use crate::catalog::{DeleteTarget, Intent, Tombstone, VersionSelector};
+use crate::error::{ErrorKind, Result};
+use crate::key::StorageKey;
+use crate::metadata::WriteId;
+use crate::options::{CallContext, CallOptions, DeleteOptions};
+use crate::scope::{ArtifactId, TenantId};
+
+/// A delete that has not finished after this long is taken over by the cleanup.
+const TOMBSTONE_AGE: Duration = Duration::from_secs(60);
+
+impl StorageManager {
+    /// Deletes an artifact: every variant, every version. Records go first, then bytes.
+    ///
+    /// # Errors
+    ///
+    /// What the catalog answers. Bytes that a store could not remove are counted, not an error: nobody sees them any
+    /// more, and [`StorageManager::reap`] removes them.
+    pub async fn delete_artifact(
+        &self,
+        tenant: &TenantId,
+        artifact: &ArtifactId,
+        context: &CallContext,
+    ) -> Result<Deletion> {
+        self.delete(
+            &DeleteTarget::Artifact {
+                tenant: tenant.clone(),
+                artifact: artifact.clone(),
+            },
+            context,
+        )
+        .await
+    }
+
+    /// Deletes one variant: all its versions, or the one that the locator names by number or id.
+    ///
+    /// # Errors
+    ///
+    /// As [`StorageManager::delete_artifact`].
+    pub async fn delete_variant(
+        &self,
+        locator: impl Into<ArtifactLocator>,
+        context: &CallContext,
+    ) -> Result<Deletion> {
+        let locator = locator.into();
+        let target = match locator.version {
+            VersionSelector::Current => DeleteTarget::Variant(locator.identity()),
+            version => DeleteTarget::Version(locator.identity(), version),
+        };
+        self.delete(&target, context).await
+    }
+
+    async fn delete(&self, target: &DeleteTarget, context: &CallContext) -> Result<Deletion> {
+        let dead = self
+            .inner
+            .catalog
+            .tombstone(target, self.inner.clock.now())
+            .await?;
+        failpoint!("manager::delete::tombstoned");
+        let mut deletion = Deletion {
+            versions: dead.len(),
+            bytes_pending: 0,
+        };
+        for tombstone in &dead {
+            if self.bury(tombstone, context).await.is_err() {
+                deletion.bytes_pending += 1;
+            }
+        }
+        Ok(deletion)
+    }
+
+    /// Removes a deleted version's bytes and notes that they are gone.
+    async fn bury(&self, tombstone: &Tombstone, context: &CallContext) -> Result<()> {
+        for replica in &tombstone.replicas {
+            let provider = self.provider(&replica.provider)?;
+            // A key is never given twice, so whatever stands there now is the deleted version.
+            provider
+                .delete(
+                    &replica.key,
+                    &DeleteOptions::default().with_context(context.clone()),
+                )
+                .await?;
+        }
+        failpoint!("manager::delete::removed");
+        self.inner.catalog.purge(tombstone.version).await
+    }
+
+    /// Removes what writers and deleters that did not finish left behind: at most `limit` of each.
+    ///
+    /// Safe at any time and from any number of processes: only writes whose lease has ended and deletes older than a
+    /// minute are touched, and only the keys that they name.
+    ///
+    /// # Errors
+    ///
+    /// What the catalog answers. What a store could not remove is counted and tried again next time.
+    pub async fn reap(&self, limit: usize) -> Result<ReapReport> {
+        let context = CallContext::default();
+        let now = self.inner.clock.now();
+        let mut report = ReapReport::default();
+        for intent in self.inner.catalog.reap_intents(now, limit).await? {
+            match self.discard(&intent, &context).await {
+                Ok(()) => report.intents += 1,
+                Err(_) => report.failed += 1,
+            }
+        }
+        let before = now.checked_sub(TOMBSTONE_AGE).unwrap_or(now);
+        for tombstone in self.inner.catalog.tombstones(before, limit).await? {
+            match self.bury(&tombstone, &context).await {
+                Ok(()) => report.tombstones += 1,
+                Err(_) => report.failed += 1,
+            }
+        }
+        Ok(report)
+    }
+
+    /// Removes what a write that will not be committed may have stored, then forgets it.
+    pub(super) async fn discard(&self, intent: &Intent, context: &CallContext) -> Result<()> {
+        let write = WriteId::from(intent.version);
+        self.remove_own(&intent.provider, &intent.key, write, context)
+            .await?;
+        self.inner.catalog.abandon(intent.version).await
+    }
+
+    /// Removes the object at a key if it is the one that `write` made; somebody else's stays.
+    async fn remove_own(
+        &self,
+        provider: &str,
+        key: &StorageKey,
+        write: WriteId,
+        context: &CallContext,
+    ) -> Result<()> {
+        let provider = self.provider(provider)?;
+        if provider.capabilities().has(Capability::WriteId) {
+            let found = provider
+                .metadata(key, &CallOptions::default().with_context(context.clone()))
+                .await;
+            match found {
+                Ok(metadata) if metadata.write_id == Some(write) => {}
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        provider
+            .delete(key, &DeleteOptions::default().with_context(context.clone()))
+            .await
+            .map(drop)
+    }
+}

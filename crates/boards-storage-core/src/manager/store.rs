@@ -1,0 +1,594 @@
+//! Storing: validate, route, reserve, send, record.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
+
+use super::inspect::{Inspection, Seen, too_large};
+use super::{ArtifactReference, NewArtifact, StorageManager};
+use crate::capabilities::{Capability, PreconditionKind};
+use crate::catalog::{
+    ArtifactRecord, Begun, DigestState, Intent, NewIntent, StoredObject, VariantIdentity, VersionSelector,
+};
+use crate::content::{ByteStream, Content};
+use crate::content_type::ContentType;
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::metadata::{ObjectAttributes, ObjectMetadata, WriteId};
+use crate::operation::OperationKind;
+use crate::options::{AccessClass, CallContext, CallOptions, Precondition, UploadOptions};
+use crate::provider::SharedProvider;
+use crate::routing::{RouteDecision, RouteQuery, RouteSize};
+use crate::scope::{ArtifactId, Extension, VariantFile, VersionId};
+use crate::template::{ArtifactScope, KeyScope, TemporaryScope};
+use crate::transfer::Uploader;
+
+/// The name of the object metadata that holds the record, from which a lost catalog is rebuilt.
+const RECORD_METADATA: &str = "boards-storage-artifact";
+
+impl StorageManager {
+    /// Stores an artifact, or a variant of one, and returns its reference.
+    ///
+    /// Storing the same bytes again answers the existing reference, also with `overwrite`. Other bytes, or another content type or user
+    /// metadata, are `AlreadyExists` unless the new artifact says `overwrite`; then they become a new version. A
+    /// stream of unknown length is held in memory only as far as a size rule needs it. After a failure nothing is
+    /// left behind, or what is left is removed by [`StorageManager::reap`]; it is never seen by a reader. If the
+    /// future is dropped half-way, that is so too, and the variant can be written again when the lease has ended.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists`; `Rejected` for content that is too large or of a type that is not allowed; `InvalidInput` for
+    /// malformed fields, an artifact of another type or board, a length that lies; `Corruption` if the bytes do not
+    /// have the digest that was declared; what the provider and the catalog answer.
+    pub async fn store_artifact(
+        &self,
+        new: NewArtifact,
+        content: impl Into<Content>,
+    ) -> Result<ArtifactReference> {
+        let draft = Draft::new(self, new)?;
+        let mut content = content.into();
+        if let Some(max) = self.inner.settings.size_bytes_max
+            && content.length().is_some_and(|length| length > max)
+        {
+            return Err(too_large(max));
+        }
+        if let Some(declared) = draft.new.digest {
+            content = UploadOptions::default().with_digest(declared).guard(content)?;
+        }
+        let inspection = Inspection::default();
+        let content = inspection
+            .observe(content, self.inner.settings.size_bytes_max)
+            .await?;
+        let existing = self
+            .inner
+            .catalog
+            .find(&draft.variant, VersionSelector::Current)
+            .await?;
+        if let Some(record) = &existing {
+            if !draft.new.overwrite {
+                let seen = read_to_compare(&content, &inspection, record.size_bytes).await?;
+                return self.answer_existing(&draft, record, seen).await;
+            }
+            if draft.is_same(record, inspection.seen()) {
+                return self.reference(record).await;
+            }
+        }
+        let (provider_name, content) = self.route(&draft, content).await?;
+        let provider = self.provider(&provider_name)?;
+        match self.begin(&draft, &provider_name).await? {
+            Begun::Started(intent) => {
+                failpoint!("manager::store::begun");
+                let record = self
+                    .fulfil(&draft, intent, &provider, content, &inspection, existing)
+                    .await?;
+                self.reference(&record).await
+            }
+            Begun::Exists(record) => {
+                let seen = read_to_compare(&content, &inspection, record.size_bytes).await?;
+                self.answer_existing(&draft, &record, seen).await
+            }
+            Begun::Busy { lease_until } => Err(self.busy(&draft, lease_until)),
+        }
+    }
+
+    /// Answers a write to a variant that exists: its reference if the write would change nothing.
+    async fn answer_existing(
+        &self,
+        draft: &Draft,
+        record: &ArtifactRecord,
+        seen: Option<Seen>,
+    ) -> Result<ArtifactReference> {
+        if draft.is_same(record, seen) {
+            return self.reference(record).await;
+        }
+        let variant = &draft.variant;
+        let stored_as = record.primary().key.file_name();
+        let help = match &draft.file.extension {
+            Some(extension) if !stored_as.ends_with(&format!(".{extension}")) => format!(
+                "it is stored as '{stored_as}': the extension is no part of a variant's name, so give another variant \
+                 name, or ask to overwrite for a new version"
+            ),
+            Some(_) | None => {
+                "ask to overwrite for a new version, or give another artifact id or variant".to_owned()
+            }
+        };
+        Err(Error::new(
+            ErrorKind::AlreadyExists,
+            format!(
+                "the variant '{}' of the artifact '{}' exists, version {}, {} bytes, and what is stored now differs in {}",
+                variant.variant, variant.artifact, record.number, record.size_bytes,
+                draft.difference(record, seen),
+            ),
+        )
+        .with_key(&record.primary().key)
+        .with_help(help))
+    }
+
+    fn busy(&self, draft: &Draft, lease_until: jiff::Timestamp) -> Error {
+        let wait = lease_until.duration_since(self.inner.clock.now());
+        let wait = Duration::try_from(wait).unwrap_or_default();
+        Error::new(
+            ErrorKind::AlreadyExists,
+            format!(
+                "the variant '{}' of the artifact '{}' is being written by somebody else, who has until {lease_until}",
+                draft.variant.variant, draft.variant.artifact
+            ),
+        )
+        .with_retry(Retry::After(wait))
+        .with_help("try again later: a writer that died loses its claim then")
+    }
+
+    /// Chooses the provider. A stream of unknown length is read as far as a size rule needs it.
+    async fn route(&self, draft: &Draft, content: Content) -> Result<(String, Content)> {
+        let max = self.inner.settings.routing_buffer_bytes_max;
+        let mut buffer = Buffer::new(content);
+        loop {
+            match self.inner.router.decide(&draft.route_query(buffer.size())) {
+                RouteDecision::Provider(name) => return Ok((name.to_owned(), buffer.into_content())),
+                RouteDecision::NeedsMoreThan(threshold) if threshold > max => {
+                    return Err(Error::invalid_input(format!(
+                        "a routing rule depends on whether the stream has more than {threshold} bytes; at most {max} are \
+                         held in memory to find out"
+                    ))
+                    .with_help("declare the length, or store from a file"));
+                }
+                RouteDecision::NeedsMoreThan(threshold) => buffer.fill_beyond(threshold).await?,
+            }
+        }
+    }
+
+    async fn begin(&self, draft: &Draft, provider: &str) -> Result<Begun> {
+        let version = VersionId::fresh();
+        let now = self.inner.clock.now();
+        let key = |version| self.inner.settings.key_template.key(&draft.key_scope(version));
+        let intent = NewIntent {
+            version,
+            variant: draft.variant.clone(),
+            artifact_type: draft.new.artifact_type.clone(),
+            board: draft.new.board.clone(),
+            access: draft.new.access,
+            provider: provider.to_owned(),
+            plain_key: key(None)?,
+            versioned_key: key(Some(version))?,
+            overwrite: draft.new.overwrite,
+            now,
+            lease_until: self.lease_from(now),
+        };
+        self.inner.catalog.begin(&intent).await
+    }
+
+    fn lease_from(&self, now: jiff::Timestamp) -> jiff::Timestamp {
+        now.checked_add(self.inner.settings.lease)
+            .unwrap_or(jiff::Timestamp::MAX)
+    }
+
+    /// Sends the bytes and commits the record; on failure removes what was sent.
+    async fn fulfil(
+        &self,
+        draft: &Draft,
+        intent: Intent,
+        provider: &SharedProvider,
+        content: Content,
+        inspection: &Inspection,
+        existing: Option<ArtifactRecord>,
+    ) -> Result<ArtifactRecord> {
+        let sent = self.send(draft, &intent, provider, content, inspection).await;
+        failpoint!("manager::store::sent");
+        let object = match sent {
+            Ok(object) => object,
+            Err(error) => {
+                // What cannot be removed now is removed by `reap`; the error that matters is the first.
+                let _ = self.discard(&intent, &draft.new.context).await;
+                return Err(error);
+            }
+        };
+        if let Some(record) = existing.filter(|record| draft.is_same(record, inspection.seen())) {
+            // A stream turned out to be what is stored already: there is no new version.
+            let _ = self.discard(&intent, &draft.new.context).await;
+            return Ok(record);
+        }
+        let committed = self
+            .inner
+            .catalog
+            .commit(intent.version, &object, self.inner.clock.now())
+            .await;
+        failpoint!("manager::store::committed");
+        match committed {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::PreconditionFailed | ErrorKind::AlreadyExists
+                ) =>
+            {
+                let _ = self.discard(&intent, &draft.new.context).await;
+                Err(error)
+            }
+            // Otherwise the record may be there. If it is not, the intent is, and `reap` removes the bytes.
+            committed => committed,
+        }
+    }
+
+    async fn send(
+        &self,
+        draft: &Draft,
+        intent: &Intent,
+        provider: &SharedProvider,
+        content: Content,
+        inspection: &Inspection,
+    ) -> Result<StoredObject> {
+        let options = self.upload_options(draft, intent, provider, inspection)?;
+        let uploader = Uploader::new(Arc::clone(provider)).with_settings(self.inner.settings.uploader);
+        let upload = async {
+            match uploader.upload(&intent.key, content, &options).await {
+                Ok(stored) => Ok(stored),
+                Err(error) => settle(provider, intent, error, &draft.new.context).await,
+            }
+        };
+        let stored = self.while_renewing(intent.version, upload).await?;
+        let seen = inspection.seen().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Storage,
+                "the provider answered before it had read the whole content",
+            )
+            .with_key(&intent.key)
+        })?;
+        if stored.size_bytes != seen.size_bytes {
+            return Err(Error::new(
+                ErrorKind::Corruption,
+                format!(
+                    "{} bytes were sent, the store has {}",
+                    seen.size_bytes, stored.size_bytes
+                ),
+            )
+            .with_key(&intent.key));
+        }
+        Ok(StoredObject {
+            size_bytes: seen.size_bytes,
+            attributes: draft.attributes.clone(),
+            digest: seen.digest,
+            digest_state: DigestState::Verified,
+            etag: stored.etag,
+            store_version: stored.version,
+            checksum: stored.checksum,
+        })
+    }
+
+    fn upload_options(
+        &self,
+        draft: &Draft,
+        intent: &Intent,
+        provider: &SharedProvider,
+        inspection: &Inspection,
+    ) -> Result<UploadOptions> {
+        let capabilities = provider.capabilities();
+        let mut options = UploadOptions::default()
+            .with_context(draft.new.context.clone())
+            .with_attributes(draft.attributes.clone());
+        if capabilities.has(Capability::UserMetadata) {
+            options.attributes = options
+                .attributes
+                .with_user_metadata(RECORD_METADATA, draft.record_text(intent)?);
+        }
+        if capabilities.has(Capability::WriteId) {
+            options.write_id = Some(WriteId::from(intent.version));
+        }
+        if capabilities.has(Capability::Digest) {
+            options.digest = inspection.seen().map(|seen| seen.digest).or(draft.new.digest);
+        }
+        // The key was never given before, so this guards what stands there without a record: a file dropped by hand,
+        // or a store whose catalog was lost.
+        let guards = |operation| capabilities.has_precondition(operation, PreconditionKind::IfAbsent);
+        if guards(OperationKind::Upload)
+            && (capabilities.part_rules.is_none() || guards(OperationKind::CompleteUpload))
+        {
+            options.precondition = Precondition::IfAbsent;
+        }
+        Ok(options)
+    }
+
+    /// Drives `work` while the intent's lease is renewed.
+    async fn while_renewing<T>(
+        &self,
+        version: VersionId,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let renewing = async {
+            loop {
+                tokio::time::sleep(self.inner.settings.lease / 3).await;
+                let until = self.lease_from(self.inner.clock.now());
+                match self.inner.catalog.renew(version, until).await {
+                    Err(error) if error.kind() == ErrorKind::PreconditionFailed => return error,
+                    // A catalog that cannot be reached for a moment is asked again; the commit decides.
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        };
+        match select(pin!(work), pin!(renewing)).await {
+            Either::Left((done, _)) => done,
+            Either::Right((lost, _)) => Err(lost),
+        }
+    }
+}
+
+/// After an upload failed: if the object at the key is our own write, it succeeded after all.
+async fn settle(
+    provider: &SharedProvider,
+    intent: &Intent,
+    error: Error,
+    context: &CallContext,
+) -> Result<ObjectMetadata> {
+    let is_ambiguous = matches!(
+        error.kind(),
+        ErrorKind::AlreadyExists
+            | ErrorKind::PreconditionFailed
+            | ErrorKind::OutcomeUnknown
+            | ErrorKind::Timeout
+    );
+    if !is_ambiguous || !provider.capabilities().has(Capability::WriteId) {
+        return Err(error);
+    }
+    let options = CallOptions::default().with_context(context.clone());
+    match provider.metadata(&intent.key, &options).await {
+        Ok(found) if found.write_id == Some(WriteId::from(intent.version)) => Ok(found),
+        Ok(_) if error.kind() == ErrorKind::AlreadyExists => Err(error.with_help(
+            "the store has an object at this key that the catalog does not know; move it away, or use another artifact id",
+        )),
+        Ok(_) | Err(_) => Err(error),
+    }
+}
+
+/// Reads content that is not stored, to see whether it is what is stored already. Stops as soon as it is longer.
+async fn read_to_compare(
+    content: &Content,
+    inspection: &Inspection,
+    size_bytes: u64,
+) -> Result<Option<Seen>> {
+    if let Some(seen) = inspection.seen() {
+        return Ok(Some(seen));
+    }
+    if content.length().is_some_and(|length| length != size_bytes) {
+        return Ok(None);
+    }
+    let mut stream = content.open().await?;
+    let mut total = 0;
+    while let Some(piece) = stream.next().await {
+        total += piece?.len() as u64;
+        if total > size_bytes {
+            return Ok(None);
+        }
+    }
+    Ok(inspection.seen())
+}
+
+/// A new artifact with everything that follows from what the caller said.
+struct Draft {
+    new: NewArtifact,
+    variant: VariantIdentity,
+    attributes: ObjectAttributes,
+    content_type: ContentType,
+    file: VariantFile,
+    has_own_content_type: bool,
+}
+
+impl Draft {
+    fn new(manager: &StorageManager, new: NewArtifact) -> Result<Self> {
+        new.attributes.validate()?;
+        if let Some(name) = new
+            .attributes
+            .user_metadata
+            .keys()
+            .find(|name| name.starts_with("boards-storage-"))
+        {
+            return Err(Error::invalid_input(format!(
+                "the user metadata name '{name}' is reserved: names beginning with 'boards-storage-' are ours"
+            )));
+        }
+        let has_own_content_type = new.attributes.content_type.is_some();
+        let content_type = match (&new.attributes.content_type, &new.file.extension) {
+            (Some(content_type), _) => content_type.clone(),
+            (None, Some(extension)) => ContentType::from_file_name(&format!("x.{extension}"))
+                .unwrap_or_else(ContentType::octet_stream),
+            (None, None) => ContentType::octet_stream(),
+        };
+        let allowed = &manager.inner.settings.content_types;
+        if !allowed.is_empty() && !allowed.iter().any(|pattern| pattern.matches(&content_type)) {
+            let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+            return Err(Error::new(
+                ErrorKind::Rejected,
+                format!("the content type '{content_type}' is not allowed"),
+            )
+            .with_help(format!(
+                "allowed are {}; see storage.limits.content_types",
+                allowed.join(", ")
+            )));
+        }
+        let mut file = new.file.clone();
+        if file.extension.is_none() {
+            file.extension = content_type
+                .extension()
+                .and_then(|extension| Extension::parse(extension).ok());
+        }
+        let variant = VariantIdentity {
+            tenant: new.tenant.clone(),
+            artifact: new.artifact.clone().unwrap_or_else(ArtifactId::fresh),
+            variant: file.name.clone(),
+        };
+        let attributes = new.attributes.clone().with_content_type(content_type.clone());
+        Ok(Self {
+            new,
+            variant,
+            attributes,
+            content_type,
+            file,
+            has_own_content_type,
+        })
+    }
+
+    fn key_scope(&self, version: Option<VersionId>) -> KeyScope {
+        let (tenant, artifact) = (self.variant.tenant.clone(), self.variant.artifact.clone());
+        if self.new.access == AccessClass::Temporary {
+            return KeyScope::Temporary(TemporaryScope {
+                tenant,
+                generation: artifact,
+                file: self.file.clone(),
+                version,
+            });
+        }
+        KeyScope::Artifact(ArtifactScope {
+            tenant,
+            artifact_type: self.new.artifact_type.clone(),
+            board: self.new.board.clone(),
+            artifact,
+            file: self.file.clone(),
+            version,
+        })
+    }
+
+    fn route_query(&self, size: RouteSize) -> RouteQuery {
+        let mut query = RouteQuery::new(self.new.artifact_type.clone(), size, self.content_type.clone())
+            .with_tenant(self.new.tenant.clone())
+            .with_access(self.new.access);
+        query.board.clone_from(&self.new.board);
+        query
+    }
+
+    /// Says whether storing would change nothing: the same bytes, and no field that the caller gave differs.
+    fn is_same(&self, record: &ArtifactRecord, seen: Option<Seen>) -> bool {
+        self.difference(record, seen).is_empty()
+    }
+
+    fn difference(&self, record: &ArtifactRecord, seen: Option<Seen>) -> String {
+        let mut differing = Vec::new();
+        if seen.is_none_or(|seen| seen.size_bytes != record.size_bytes || seen.digest != record.digest) {
+            differing.push("its bytes");
+        }
+        if self.has_own_content_type && self.attributes.content_type != record.attributes.content_type {
+            differing.push("its content type");
+        }
+        let mut asked = self.attributes.clone();
+        asked.content_type.clone_from(&record.attributes.content_type);
+        if !self.new.attributes.is_empty() && asked != record.attributes {
+            differing.push("its attributes");
+        }
+        if self.new.artifact_type != record.artifact_type {
+            differing.push("its artifact type");
+        }
+        if self.new.board != record.board {
+            differing.push("its board");
+        }
+        if self.new.access != record.access {
+            differing.push("its access class");
+        }
+        differing.join(" and ")
+    }
+
+    /// The record as the object's own metadata holds it.
+    fn record_text(&self, intent: &Intent) -> Result<String> {
+        let record = serde_json::json!({
+            "tenant": self.variant.tenant,
+            "artifact": self.variant.artifact,
+            "type": self.new.artifact_type,
+            "board": self.new.board,
+            "variant": self.variant.variant,
+            "version": intent.version,
+            "access": self.new.access,
+        });
+        serde_json::to_string(&record).map_err(|source| {
+            Error::new(ErrorKind::Storage, "the record cannot be written").with_source(source)
+        })
+    }
+}
+
+/// The beginning of a stream, read to decide its route.
+struct Buffer {
+    content: Content,
+    pieces: Vec<Bytes>,
+    held_bytes: u64,
+    rest: Option<ByteStream>,
+    ended: bool,
+}
+
+impl Buffer {
+    fn new(content: Content) -> Self {
+        Self {
+            content,
+            pieces: Vec::new(),
+            held_bytes: 0,
+            rest: None,
+            ended: false,
+        }
+    }
+
+    fn size(&self) -> RouteSize {
+        match self.content.length() {
+            Some(length) => RouteSize::Exactly(length),
+            None if self.ended => RouteSize::Exactly(self.held_bytes),
+            None => RouteSize::AtLeast(self.held_bytes),
+        }
+    }
+
+    async fn fill_beyond(&mut self, threshold: u64) -> Result<()> {
+        let mut stream = match self.rest.take() {
+            Some(stream) => stream,
+            None => self.content.open().await?,
+        };
+        while self.held_bytes <= threshold && !self.ended {
+            match stream.next().await.transpose()? {
+                Some(piece) => {
+                    self.held_bytes += piece.len() as u64;
+                    self.pieces.push(piece);
+                }
+                None => self.ended = true,
+            }
+        }
+        self.rest = Some(stream);
+        Ok(())
+    }
+
+    /// Returns the whole as one content again: what was read, then what was not.
+    fn into_content(self) -> Content {
+        if self.content.can_replay() {
+            let length = self.ended.then_some(self.held_bytes);
+            return length.map_or(self.content.clone(), |length| {
+                self.content.clone().with_length(length)
+            });
+        }
+        match self.rest {
+            _ if self.ended => {
+                let mut whole = BytesMut::new();
+                self.pieces
+                    .iter()
+                    .for_each(|piece| whole.extend_from_slice(piece));
+                Content::from_bytes(whole)
+            }
+            Some(rest) => {
+                let held = futures_util::stream::iter(self.pieces.into_iter().map(Ok));
+                Content::from_stream(None, held.chain(rest))
+            }
+            None => self.content,
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Settings: their types, and how they are loaded from a file and the environment.
+//!
+//! Nothing here reads a file or the environment itself. On the way from text to types everything stays a tree whose
+//! values know their line (`tree`), because serde stops at the first problem and figment forgets lines: `yaml` →
+//! `interpolate` → `layers` (figment) → `validate` against the JSON Schema of the types, and `semantic` → serde.
+
+mod duration;
+mod model;
+mod provider;
+mod resilience;
+mod secret;
+mod size;
+mod vocabulary;
+
+mod effective;
+mod load;
+mod problem;
+
+mod describe;
+mod environment;
+mod interpolate;
+mod layers;
+mod redact;
+mod schema;
+mod semantic;
+mod shape;
+mod tree;
+mod validate;
+mod yaml;
+
+pub use duration::FriendlyDuration;
+pub use effective::EffectiveSetting;
+pub use load::{LoadedSettings, SettingsSources};
+pub use model::{CatalogSettings, LimitSettings, RouteCondition, RoutingRule, Settings, StorageSettings};
+pub use problem::{Note, Origin, Problem, ProblemKind, SettingsError};
+pub use provider::ProviderSettings;
+pub use resilience::{
+    ResilienceOverride, ResilienceSettings, RetryBudgetOverride, RetryBudgetSettings, RetryOverride,
+    RetrySettings, TimeoutOverride, TimeoutSettings,
+};
+pub use secret::{REDACTED, Secret};
+pub use size::ByteSize;
+pub use vocabulary::{ContentTypePattern, OneOrMany};

@@ -1,0 +1,267 @@
+//! The data types of the settings. Their docs are the descriptions of the JSON Schema.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::provider::{ProviderSettings, WrittenProvider};
+use super::resilience::ResilienceSettings;
+use super::size::ByteSize;
+use super::vocabulary::{ContentTypePattern, OneOrMany};
+use crate::options::AccessClass;
+use crate::scope::{ArtifactType, BoardId, TenantId};
+use crate::template::KeyTemplate;
+
+/// The settings of boards-storage.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The JSON Schema of this file, for editors. It has no other effect.
+    #[serde(rename = "$schema", default)]
+    pub schema: Option<String>,
+    /// Where artifacts are stored, and how.
+    pub storage: StorageSettings,
+}
+
+/// Where artifacts are stored, and how.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct StorageSettings {
+    /// The name of the provider that stores what no routing rule decides.
+    #[schemars(length(min = 1))]
+    pub default_provider: String,
+    /// The providers by name. Rules and stored records call them by these names.
+    #[serde(deserialize_with = "read_providers")]
+    #[schemars(extend("minProperties" = 1, "propertyNames" = {
+        "format": "provider-name",
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+    }))]
+    pub providers: BTreeMap<String, ProviderSettings>,
+    /// Which artifact goes to which provider. The first rule that matches wins.
+    #[serde(default)]
+    pub routing_rules: Vec<RoutingRule>,
+    /// The directory of what boards-storage itself keeps, such as the catalog.
+    #[serde(default = "default_data_path")]
+    #[schemars(length(min = 1))]
+    pub data_path: PathBuf,
+    /// Where the records of artifacts are kept.
+    #[serde(default)]
+    pub catalog: CatalogSettings,
+    /// What may be stored.
+    #[serde(default)]
+    pub limits: LimitSettings,
+    /// The shape of storage keys. Records keep the key they were stored under.
+    #[serde(default)]
+    pub key_template: KeyTemplate,
+    /// How failures are met, by every provider that does not say otherwise.
+    #[serde(default)]
+    pub resilience: ResilienceSettings,
+}
+
+fn default_data_path() -> PathBuf {
+    PathBuf::from("./boards-storage-data")
+}
+
+fn read_providers<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, ProviderSettings>, D::Error> {
+    let written = BTreeMap::<String, WrittenProvider>::deserialize(deserializer)?;
+    Ok(written
+        .into_iter()
+        .map(|(name, provider)| (name.clone(), ProviderSettings::from_written(name, provider)))
+        .collect())
+}
+
+/// One rule: if the condition holds, the provider stores the artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RoutingRule {
+    /// A name for explanations and logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What must hold; a rule without a condition matches everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<RouteCondition>,
+    /// The name of the provider.
+    #[schemars(length(min = 1))]
+    pub provider: String,
+}
+
+/// What must hold for a rule to match: everything that is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RouteCondition {
+    /// The artifact's type is this, or one of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<OneOrMany<ArtifactType>>,
+    /// The content is larger than this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_gt: Option<ByteSize>,
+    /// The content is as large as this, or larger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_gte: Option<ByteSize>,
+    /// The content is smaller than this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_lt: Option<ByteSize>,
+    /// The content is as large as this, or smaller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_lte: Option<ByteSize>,
+    /// The content type matches this pattern, or one of these, such as `image/*`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<OneOrMany<ContentTypePattern>>,
+    /// The tenant is this, or one of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<OneOrMany<TenantId>>,
+    /// The board is this, or one of these. An artifact without a board does not match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub board_id: Option<OneOrMany<BoardId>>,
+    /// The access class is this, or one of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<OneOrMany<AccessClass>>,
+}
+
+/// Where the records of artifacts are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum CatalogSettings {
+    /// A SQLite database in a file.
+    Sqlite {
+        /// The file; by default `catalog.db` in `data_path`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1))]
+        path: Option<PathBuf>,
+    },
+    /// In memory: gone when the program ends.
+    Memory {},
+}
+
+/// What may be stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct LimitSettings {
+    /// The largest content in bytes; without it there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_max: Option<ByteSize>,
+    /// The content types that are allowed, such as `image/*`; an empty list allows all.
+    pub content_types: Vec<ContentTypePattern>,
+}
+
+impl Default for CatalogSettings {
+    fn default() -> Self {
+        Self::Sqlite { path: None }
+    }
+}
+
+impl Settings {
+    /// Creates settings in code.
+    #[must_use]
+    pub fn new(storage: StorageSettings) -> Self {
+        Self {
+            schema: None,
+            storage,
+        }
+    }
+}
+
+impl StorageSettings {
+    /// Creates settings in code: one provider, which is the default one, and every other field at its default.
+    #[must_use]
+    pub fn new(default_provider: ProviderSettings) -> Self {
+        Self {
+            default_provider: default_provider.name.clone(),
+            providers: BTreeMap::from([(default_provider.name.clone(), default_provider)]),
+            routing_rules: Vec::new(),
+            data_path: default_data_path(),
+            catalog: CatalogSettings::default(),
+            limits: LimitSettings::default(),
+            key_template: KeyTemplate::default(),
+            resilience: ResilienceSettings::default(),
+        }
+    }
+
+    /// Adds a provider; one of the same name is replaced.
+    #[must_use]
+    pub fn with_provider(mut self, provider: ProviderSettings) -> Self {
+        self.providers.insert(provider.name.clone(), provider);
+        self
+    }
+
+    /// Adds a routing rule behind the others.
+    #[must_use]
+    pub fn with_rule(mut self, rule: RoutingRule) -> Self {
+        self.routing_rules.push(rule);
+        self
+    }
+
+    /// Returns the file of the SQLite catalog; `None` if the catalog is another.
+    #[must_use]
+    pub fn catalog_path(&self) -> Option<PathBuf> {
+        match &self.catalog {
+            CatalogSettings::Sqlite { path: Some(path) } => Some(path.clone()),
+            CatalogSettings::Sqlite { path: None } => Some(Path::new(&self.data_path).join("catalog.db")),
+            CatalogSettings::Memory {} => None,
+        }
+    }
+
+    /// Returns the retries and timeouts of one provider: the global ones with its own differences.
+    #[must_use]
+    pub fn resilience_of(&self, provider: &str) -> ResilienceSettings {
+        match self.providers.get(provider) {
+            Some(settings) => self.resilience.overridden_by(&settings.resilience),
+            None => self.resilience.clone(),
+        }
+    }
+}
+
+impl RoutingRule {
+    /// Creates a rule that matches everything.
+    pub fn new(provider: impl Into<String>) -> Self {
+        Self {
+            name: None,
+            condition: None,
+            provider: provider.into(),
+        }
+    }
+
+    /// Sets the condition.
+    #[must_use]
+    pub fn with_condition(mut self, condition: RouteCondition) -> Self {
+        self.condition = Some(condition);
+        self
+    }
+
+    /// Sets the name.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Returns whether the rule matches everything: no condition, or an empty one.
+    #[must_use]
+    pub fn is_unconditional(&self) -> bool {
+        self.condition
+            .as_ref()
+            .is_none_or(|condition| *condition == RouteCondition::default())
+    }
+}
+
+impl LimitSettings {
+    /// Returns whether the content type is allowed.
+    #[must_use]
+    pub fn allows(&self, content_type: &crate::ContentType) -> bool {
+        self.content_types.is_empty()
+            || self
+                .content_types
+                .iter()
+                .any(|pattern| pattern.matches(content_type))
+    }
+}

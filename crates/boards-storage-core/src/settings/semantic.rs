@@ -1,0 +1,240 @@
+//! What no schema can say: names that must exist, conditions that exclude each other, rules that are never reached.
+//!
+//! Everything works on the tree, so that it also speaks about settings that are wrong elsewhere.
+
+use std::time::Duration;
+
+use super::duration::FriendlyDuration;
+use super::problem::{Note, Problem, ProblemKind, list_names, nearest};
+use super::resilience::RetrySettings;
+use super::size::ByteSize;
+use super::tree::{FieldPath, Node, Value, shorten};
+use crate::registry::Registry;
+use crate::scope::ArtifactType;
+
+/// Checks the tree and collects what is worth knowing about it.
+pub(super) fn check(tree: &Node, registry: &Registry, problems: &mut Vec<Problem>, notes: &mut Vec<Note>) {
+    let Some(storage) = tree.field("storage") else {
+        return;
+    };
+    let root = FieldPath::of(&["storage"]);
+    let providers = storage.field("providers").and_then(Node::as_map);
+    if let Some(providers) = providers {
+        let names: Vec<_> = providers.keys().map(String::as_str).collect();
+        check_provider_name(
+            storage.field("default_provider"),
+            &root.field("default_provider"),
+            &names,
+            problems,
+        );
+        for (path, rule) in rules(storage, &root) {
+            check_provider_name(rule.field("provider"), &path.field("provider"), &names, problems);
+        }
+        for (name, entry) in providers {
+            let path = root.field("providers").field(name);
+            check_provider_type(&entry.node, &path, registry, problems, notes);
+            let global = storage.descend(&["resilience", "retry"]);
+            let own = entry.node.descend(&["resilience", "retry"]);
+            if own.is_some() {
+                check_delays(&[own, global], &path.field("resilience").field("retry"), problems);
+            }
+        }
+    }
+    let global = storage.descend(&["resilience", "retry"]);
+    check_delays(&[global], &root.field("resilience").field("retry"), problems);
+    note_unreachable_rules(storage, &root, notes);
+    for (path, rule) in rules(storage, &root) {
+        if let Some(condition) = rule.field("condition") {
+            let path = path.field("condition");
+            check_sizes(condition, &path, problems);
+            note_unusual_types(condition, &path, notes);
+        }
+    }
+}
+
+fn rules<'n>(storage: &'n Node, root: &FieldPath) -> impl Iterator<Item = (FieldPath, &'n Node)> {
+    let path = root.field("routing_rules");
+    let rules = storage
+        .field("routing_rules")
+        .and_then(Node::as_list)
+        .unwrap_or_default();
+    rules
+        .iter()
+        .enumerate()
+        .map(move |(index, rule)| (path.item(index), rule))
+}
+
+fn check_provider_name(node: Option<&Node>, path: &FieldPath, names: &[&str], problems: &mut Vec<Problem>) {
+    let Some((node, name)) = node.and_then(|node| Some((node, node.as_text()?))) else {
+        return;
+    };
+    if name.is_empty() || names.is_empty() || names.contains(&name) {
+        return;
+    }
+    let expected = format!("the name of a provider ({})", list_names(names.iter().copied()));
+    let found = format!("{:?}", shorten(name, 60));
+    problems.push(
+        Problem::mismatch(ProblemKind::UnknownProvider, path, &node.origin, expected, found)
+            .with_nearest(name, names.iter().copied()),
+    );
+}
+
+fn check_provider_type(
+    provider: &Node,
+    path: &FieldPath,
+    registry: &Registry,
+    problems: &mut Vec<Problem>,
+    notes: &mut Vec<Note>,
+) {
+    let Some((node, kind)) = provider
+        .field("type")
+        .and_then(|node| Some((node, node.as_text()?)))
+    else {
+        return;
+    };
+    let path = path.field("type");
+    if let Some(how) = registry.how_to_enable(kind) {
+        notes.push(Note {
+            path: path.to_string(),
+            origin: node.origin.clone(),
+            message: format!("the provider type '{kind}' is not compiled in, so its config is not checked"),
+            help: Some(how.to_owned()),
+        });
+    } else if !registry.known_kinds().any(|known| known == kind) {
+        let help =
+            "if a crate of yours provides it, add a `use my_provider as _;` line, or the linker drops it";
+        let path = path.to_string();
+        let reported = problems
+            .iter_mut()
+            .find(|problem| problem.path == path && problem.kind == ProblemKind::BadValue);
+        if let Some(problem) = reported {
+            if problem.nearest.is_none() {
+                problem.help = Some(help.to_owned());
+            }
+        } else {
+            // Without any known type the schema has no branches, and has found nothing wrong.
+            let found = format!("{:?}", shorten(kind, 60));
+            let expected = "a provider type that is compiled in (there is none)";
+            problems.push(
+                Problem::mismatch(ProblemKind::BadValue, path, &node.origin, expected, found).with_help(help),
+            );
+        }
+    }
+}
+
+/// Checks that the first wait is no longer than the longest; earlier places override later ones.
+fn check_delays(places: &[Option<&Node>], path: &FieldPath, problems: &mut Vec<Problem>) {
+    let defaults = RetrySettings::default();
+    let find = |name: &str, default: FriendlyDuration| -> Option<(Option<&Node>, Duration)> {
+        match places.iter().find_map(|place| place.as_ref()?.field(name)) {
+            None => Some((None, default.get())),
+            Some(node) => Some((Some(node), FriendlyDuration::parse(node.as_text()?).ok()?.get())),
+        }
+    };
+    let initial = find("delay_initial", defaults.delay_initial);
+    let longest = find("delay_max", defaults.delay_max);
+    let (Some((initial_node, initial)), Some((longest_node, longest))) = (initial, longest) else {
+        return;
+    };
+    let Some(node) = initial_node.or(longest_node).filter(|_| initial > longest) else {
+        return;
+    };
+    let (initial, longest) = (FriendlyDuration::new(initial), FriendlyDuration::new(longest));
+    problems.push(Problem::new(
+        ProblemKind::Contradiction,
+        path,
+        &node.origin,
+        format!("delay_initial ({initial}) is longer than delay_max ({longest})"),
+    ));
+}
+
+fn is_unconditional(rule: &Node) -> bool {
+    match rule.field("condition") {
+        None => true,
+        Some(condition) => condition
+            .as_map()
+            .is_some_and(|map| map.values().all(|entry| entry.node.value == Value::Null)),
+    }
+}
+
+fn note_unreachable_rules(storage: &Node, root: &FieldPath, notes: &mut Vec<Note>) {
+    let Some((catch_all, _)) =
+        rules(storage, root).find(|(_, rule)| rule.as_map().is_some() && is_unconditional(rule))
+    else {
+        return;
+    };
+    let behind = rules(storage, root)
+        .skip_while(|(path, _)| path.to_string() != catch_all.to_string())
+        .skip(1);
+    for (path, rule) in behind {
+        notes.push(Note {
+            path: path.to_string(),
+            origin: rule.origin.clone(),
+            message: format!(
+                "this rule is never reached: {catch_all} has no condition and matches everything"
+            ),
+            help: Some("move the rule without a condition to the end".to_owned()),
+        });
+    }
+}
+
+/// Checks that some size can hold all four comparisons.
+fn check_sizes(condition: &Node, path: &FieldPath, problems: &mut Vec<Problem>) {
+    let size = |name: &'static str| {
+        let node = condition.field(name)?;
+        let bytes = match &node.value {
+            Value::Integer(bytes) => u64::try_from(*bytes).ok()?,
+            Value::Text(text) => ByteSize::parse(text).ok()?.bytes(),
+            _ => return None,
+        };
+        Some((name, node, i128::from(bytes)))
+    };
+    let smallest = [
+        size("size_gt").map(|(name, node, bytes)| (name, node, bytes + 1)),
+        size("size_gte"),
+    ];
+    let largest = [
+        size("size_lt").map(|(name, node, bytes)| (name, node, bytes - 1)),
+        size("size_lte"),
+    ];
+    let smallest = smallest.into_iter().flatten().max_by_key(|(_, _, bytes)| *bytes);
+    let largest = largest.into_iter().flatten().min_by_key(|(_, _, bytes)| *bytes);
+    let message = match (smallest, largest) {
+        (Some((above, _, smallest)), Some((below, node, largest))) if smallest > largest => {
+            Some((node, format!("no size can hold both {above} and {below}")))
+        }
+        (None, Some((below, node, -1))) => Some((node, format!("no size can hold {below}"))),
+        _ => None,
+    };
+    if let Some((node, message)) = message {
+        problems.push(Problem::new(
+            ProblemKind::Contradiction,
+            path,
+            &node.origin,
+            message,
+        ));
+    }
+}
+
+/// Notes types of the application's own that look like a misspelt built-in one.
+fn note_unusual_types(condition: &Node, path: &FieldPath, notes: &mut Vec<Note>) {
+    let Some(node) = condition.field("artifact_type") else {
+        return;
+    };
+    let path = path.field("artifact_type");
+    let one = std::slice::from_ref(node);
+    for node in node.as_list().unwrap_or(one) {
+        let Some(name) = node.as_text() else { continue };
+        let Ok(ArtifactType::Custom(_)) = ArtifactType::parse(name) else {
+            continue;
+        };
+        if let Some(known) = nearest(name, ArtifactType::BUILT_IN.iter().map(ArtifactType::name)) {
+            notes.push(Note {
+                path: path.to_string(),
+                origin: node.origin.clone(),
+                message: format!("'{name}' is taken for an artifact type of your own"),
+                help: Some(format!("if you mean the built-in type, write '{known}'")),
+            });
+        }
+    }
+}

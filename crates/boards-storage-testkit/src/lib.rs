@@ -1,0 +1,39 @@
+//! How a provider of boards-storage is proven, and what tests above providers stand on.
+//!
+//! - [`MemoryProvider`]: a store in memory with every capability; it signs requests for an in-process
+//!   [`SignedRequestExecutor`]. It registers itself as the provider type `memory`.
+//! - [`conformance`]: the suite that a provider, ours or a third party's, must pass.
+//! - [`catalog`]: the suite that a catalog must pass.
+//! - [`Script`]: a layer that fails, stalls, delays or answers call by call, and records the calls.
+//! - [`ManualClock`]: a clock that a test moves.
+//!
+//! # Examples
+//!
+//! A provider's `tests/conformance.rs`, with `harness = false` in its `Cargo.toml`:
+//!
+//! ```no_run
+//! use boards_storage_core::Capability;
+//! use boards_storage_testkit::MemoryProvider;
+//! use boards_storage_testkit::conformance::{self, Fixture, Suite};
+//!
+//! fn main() {
+//!     let open = || Fixture::new(MemoryProvider::new());
+//!     let suite = Suite::new("memory", move || {
+//!         let fixture = open();
+//!         Box::pin(async { Ok(fixture) })
+//!     });
+//!     conformance::run(suite.requires(&[Capability::Range, Capability::List]));
+//! }
+//! ```
+
+pub mod catalog;
+mod clock;
+pub mod conformance;
+mod executor;
+mod memory;
+mod script;
+
+pub use clock::ManualClock;
+pub use executor::{SignedRequestExecutor, SignedResponse};
+pub use memory::{MemoryBuilder, MemoryProvider, MemorySettings};
+pub use script::{Call, Script, Step};

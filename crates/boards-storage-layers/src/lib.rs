@@ -1,0 +1,58 @@
+//! The layers that stand around every provider: one concern each, over every operation.
+//!
+//! The order is picked by whoever builds the [`Stack`](boards_storage_core::Stack), outermost first:
+//!
+//! ```text
+//!  caller
+//!    │
+//!    ▼
+//!  DeadlineLayer            the caller's deadline bounds everything inside, queues and backoff included
+//!   └ TracingLayer::call      one span for what the caller asked
+//!      └ RetryLayer             repeats what can help, settles lost answers, resumes broken streams
+//!         └ TracingLayer::attempt  one span for each thing that is sent
+//!            └ TimeoutLayer          bounds one attempt: by total time, or by idle time where bytes move
+//!               └ ContextLayer         says in every error which operation, key and provider it was
+//!                  │
+//!                  ▼
+//!               provider
+//! ```
+//!
+//! Why so: the deadline must cover the waits of a retry; every attempt must have its own clock, so the timeout stands
+//! inside the retry; a stream that is returned stays wrapped by each of them until it ends.
+//!
+//! A layer never asks which provider it wraps; what the inside can do, and its name, it hears from
+//! [`Next`](boards_storage_core::Next). Each layer alone changes nothing that a caller of a healthy store can see.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::sync::Arc;
+//! use boards_storage_core::{SharedProvider, Stack};
+//! use boards_storage_layers::{
+//!     ContextLayer, DeadlineLayer, RetryConfig, RetryLayer, TimeoutConfig, TimeoutLayer, TracingLayer,
+//! };
+//!
+//! fn with_layers(provider: SharedProvider) -> Stack {
+//!     Stack::new("main", provider, vec![
+//!         Arc::new(DeadlineLayer::new()),
+//!         Arc::new(TracingLayer::call()),
+//!         Arc::new(RetryLayer::new(RetryConfig::default().with_attempts_max(5))),
+//!         Arc::new(TracingLayer::attempt()),
+//!         Arc::new(TimeoutLayer::new(TimeoutConfig::default())),
+//!         Arc::new(ContextLayer::new()),
+//!     ])
+//! }
+//! ```
+
+mod context;
+mod deadline;
+mod retry;
+mod stream;
+mod timeout;
+mod tracing;
+
+pub use self::tracing::TracingLayer;
+pub use context::ContextLayer;
+pub use deadline::DeadlineLayer;
+pub use retry::{RetryConfig, RetryLayer};
+pub use timeout::{TimeoutConfig, TimeoutLayer};

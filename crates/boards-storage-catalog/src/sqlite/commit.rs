@@ -1,0 +1,128 @@
+//! Commit: an intent becomes the record.
+
+use boards_storage_core::{ArtifactRecord, Error, Intent, StoredObject, VersionId};
+use jiff::Timestamp;
+use sqlx::{Row, SqliteConnection};
+
+use super::read;
+use super::row::{bytes, facts, facts_of, intent, microseconds, truncated};
+use super::writer::{Unwritten, Write};
+
+/// The intent, if its writer may still commit, and all that decides, in one row.
+const LOOK: &str = "\
+SELECT intents.*, present.artifact_type AS present_type, present.board AS present_board,
+    present.access AS present_access, coalesce(variants.last_number, 0) AS last_number,
+    variants.current_version IS NOT NULL AS is_there
+FROM intents
+LEFT JOIN variants ON variants.tenant = intents.tenant AND variants.artifact = intents.artifact
+    AND variants.variant = intents.variant
+LEFT JOIN artifacts AS present ON present.tenant = intents.tenant AND present.artifact = intents.artifact
+    AND present.forgotten_at IS NULL
+WHERE intents.version = $1 AND intents.state = 'active'";
+
+/// $8: there is no such artifact, or it is forgotten and created anew.
+const COMMIT: &str = "\
+INSERT INTO artifacts (tenant, artifact, artifact_type, board, access, created_at)
+    SELECT $2, $3, $5, $6, $7, $9 WHERE $8
+    ON CONFLICT DO UPDATE SET artifact_type = $5, board = $6, access = $7, created_at = $9,
+        forgotten_at = NULL;
+INSERT INTO variants (tenant, artifact, variant, last_number, current_version) VALUES ($2, $3, $4, $10, $1)
+    ON CONFLICT DO UPDATE SET last_number = $10, current_version = $1;
+INSERT INTO versions (id, variant_id, number, size_bytes, content_type, content_disposition, content_encoding,
+    content_language, cache_control, digest, digest_state, created_at)
+    SELECT $1, id, $10, $11, $12, $13, $14, $15, $16, $17, $18, $9
+    FROM variants WHERE tenant = $2 AND artifact = $3 AND variant = $4;
+INSERT INTO user_metadata (version, name, value) SELECT $1, key, value FROM json_each($19);
+INSERT INTO replicas (version, ordinal, provider, key, state, etag, store_version, checksum)
+    VALUES ($1, 0, $20, $21, 'present', $22, $23, $24);
+DELETE FROM intents WHERE version = $1";
+
+pub(super) struct Commit {
+    pub(super) version: VersionId,
+    pub(super) object: StoredObject,
+    pub(super) at: Timestamp,
+}
+
+impl Write for Commit {
+    type Answer = ArtifactRecord;
+
+    async fn write(&self, connection: &mut SqliteConnection) -> Result<ArtifactRecord, Unwritten> {
+        let found = sqlx::query(LOOK)
+            .bind(bytes(self.version))
+            .fetch_optional(&mut *connection)
+            .await?;
+        let Some(row) = found else {
+            // The answer to a first commit may have been lost.
+            let committed = read::find_by_id(connection, self.version).await?;
+            return Ok(committed.ok_or_else(|| Intent::lost(self.version))?);
+        };
+        let intent = intent(&row)?;
+        let said = facts(&row)?.ok_or(sqlx::Error::RowNotFound)?;
+        let present = facts_of(&row, "present_type", "present_board", "present_access")?;
+        if let Some(present) = &present {
+            present.check(&intent.variant.artifact, &said)?;
+        }
+        if row.try_get("is_there")? && !row.try_get::<bool, _>("overwrite")? {
+            return Err(Intent::came_second().into());
+        }
+        let number = super::row::unsigned(&row, "last_number")? + 1;
+        let record = ArtifactRecord::committed(&intent, &said, number, &self.object, truncated(self.at));
+        insert(connection, &record, present.is_none()).await?;
+        Ok(record)
+    }
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    record: &ArtifactRecord,
+    artifact_is_new: bool,
+) -> Result<(), Unwritten> {
+    let attributes = &record.attributes;
+    let replica = record.primary();
+    let size_bytes =
+        i64::try_from(record.size_bytes).map_err(|source| too_large(record.size_bytes, source))?;
+    let number = i64::try_from(record.number).map_err(|source| too_large(record.number, source))?;
+    let user_metadata = serde_json::to_string(&attributes.user_metadata)
+        .map_err(|source| Error::invalid_input("the user metadata cannot be written").with_source(source))?;
+    sqlx::query(COMMIT)
+        .bind(bytes(record.version))
+        .bind(record.variant.tenant.as_str())
+        .bind(record.variant.artifact.as_str())
+        .bind(record.variant.variant.as_str())
+        .bind(record.artifact_type.name())
+        .bind(record.board.as_ref().map(|board| board.as_str()))
+        .bind(record.access.name())
+        .bind(artifact_is_new)
+        .bind(microseconds(record.created_at))
+        .bind(number)
+        .bind(size_bytes)
+        .bind(
+            attributes
+                .content_type
+                .as_ref()
+                .map(|content_type| content_type.as_str()),
+        )
+        .bind(&attributes.content_disposition)
+        .bind(&attributes.content_encoding)
+        .bind(&attributes.content_language)
+        .bind(&attributes.cache_control)
+        .bind(record.digest.to_string())
+        .bind(record.digest_state.name())
+        .bind(user_metadata)
+        .bind(&replica.provider)
+        .bind(replica.key.as_str())
+        .bind(replica.etag.as_ref().map(|etag| etag.as_str()))
+        .bind(&replica.store_version)
+        .bind(replica.checksum.as_ref().map(ToString::to_string))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn too_large(value: u64, source: std::num::TryFromIntError) -> Error {
+    Error::invalid_input(format!(
+        "{value} is more than the catalog can count: at most {}",
+        i64::MAX
+    ))
+    .with_source(source)
+}

@@ -1,0 +1,220 @@
+//! Rows to records, and records to values of columns.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use boards_storage_core::{
+    AccessClass, ArtifactFacts, ArtifactId, ArtifactRecord, ArtifactType, BoardId, Checksum, ContentType,
+    DigestState, ETag, Error, Intent, ObjectAttributes, Replica, Result, StorageKey, TenantId, Tombstone,
+    VariantIdentity, VariantName, VersionId,
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+/// Selects a record from the tables `versions`, `variants` and `artifacts`; [`record`] reads it.
+///
+/// One statement sees one state, so that metadata and replicas always fit the version.
+macro_rules! record_columns {
+    () => {
+        "variants.tenant, variants.artifact, variants.variant, \
+         artifacts.artifact_type, artifacts.board, artifacts.access, \
+         versions.id, versions.number, versions.id IS variants.current_version AS is_current, versions.size_bytes, \
+         versions.content_type, versions.content_disposition, versions.content_encoding, \
+         versions.content_language, versions.cache_control, versions.digest, versions.digest_state, \
+         versions.created_at, \
+         (SELECT json_group_object(name, value) FROM user_metadata WHERE version = versions.id) AS user_metadata, "
+    };
+}
+
+/// Selects the replicas of `versions.id` as JSON; [`replicas`] reads them.
+macro_rules! replicas_column {
+    () => {
+        "(SELECT json_group_array(json_object('provider', provider, 'key', key, 'etag', etag, \
+         'store_version', store_version, 'checksum', checksum, 'verified_at', verified_at) ORDER BY ordinal) \
+         FROM replicas WHERE version = versions.id) AS replicas "
+    };
+}
+
+pub(super) use {record_columns, replicas_column};
+
+/// Translates a row of [`record_columns`] and [`replicas_column`].
+pub(super) fn record(row: &SqliteRow) -> sqlx::Result<ArtifactRecord> {
+    let facts = facts(row)?.ok_or(sqlx::Error::RowNotFound)?;
+    Ok(ArtifactRecord {
+        variant: variant(row)?,
+        artifact_type: facts.artifact_type,
+        board: facts.board,
+        access: facts.access,
+        version: version(row.try_get("id")?)?,
+        number: unsigned(row, "number")?,
+        is_current: row.try_get("is_current")?,
+        size_bytes: unsigned(row, "size_bytes")?,
+        attributes: attributes(row)?,
+        digest: parsed(row.try_get("digest")?)?,
+        digest_state: digest_state(row.try_get("digest_state")?)?,
+        created_at: time(row, "created_at")?,
+        replicas: replicas(row)?,
+    })
+}
+
+/// Translates a deleted version's row.
+pub(super) fn tombstone(row: &SqliteRow, deleted_at: Timestamp) -> sqlx::Result<Tombstone> {
+    Ok(Tombstone {
+        version: version(row.try_get("id")?)?,
+        variant: variant(row)?,
+        replicas: replicas(row)?,
+        deleted_at,
+    })
+}
+
+/// Translates a row of `intents`.
+pub(super) fn intent(row: &SqliteRow) -> sqlx::Result<Intent> {
+    Ok(Intent {
+        version: version(row.try_get("version")?)?,
+        variant: variant(row)?,
+        provider: row.try_get("provider")?,
+        key: text(row.try_get("key")?, StorageKey::parse)?,
+        lease_until: time(row, "lease_until")?,
+    })
+}
+
+/// Translates the facts of an artifact, which an outer join may not have found.
+pub(super) fn facts(row: &SqliteRow) -> sqlx::Result<Option<ArtifactFacts>> {
+    facts_of(row, "artifact_type", "board", "access")
+}
+
+/// Translates facts from columns of these names.
+pub(super) fn facts_of(
+    row: &SqliteRow,
+    artifact_type: &str,
+    board: &str,
+    access: &str,
+) -> sqlx::Result<Option<ArtifactFacts>> {
+    let Some(artifact_type) = row.try_get::<Option<&str>, _>(artifact_type)? else {
+        return Ok(None);
+    };
+    Ok(Some(ArtifactFacts {
+        artifact_type: text(artifact_type, ArtifactType::parse)?,
+        board: row
+            .try_get::<Option<&str>, _>(board)?
+            .map(|board| text(board, BoardId::parse))
+            .transpose()?,
+        access: parsed::<AccessClass>(row.try_get(access)?)?,
+    }))
+}
+
+/// The bytes of a version id.
+pub(super) fn bytes(version: VersionId) -> Vec<u8> {
+    version.as_uuid().as_bytes().to_vec()
+}
+
+/// A time as the catalog keeps it.
+pub(super) fn microseconds(time: Timestamp) -> i64 {
+    time.as_microsecond()
+}
+
+/// A time as the catalog will answer it.
+pub(super) fn truncated(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond())
+        .expect("it is not beyond the time that it was cut from")
+}
+
+/// A column of a time.
+pub(super) fn time(row: &SqliteRow, column: &str) -> sqlx::Result<Timestamp> {
+    Timestamp::from_microsecond(row.try_get(column)?).map_err(nonsense)
+}
+
+/// A limit as SQLite understands it.
+pub(super) fn limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// A column that is never negative.
+pub(super) fn unsigned(row: &SqliteRow, column: &str) -> sqlx::Result<u64> {
+    u64::try_from(row.try_get::<i64, _>(column)?).map_err(nonsense)
+}
+
+/// A column of a version id.
+pub(super) fn version(bytes: &[u8]) -> sqlx::Result<VersionId> {
+    let uuid = Uuid::from_slice(bytes).map_err(nonsense)?;
+    text(&uuid.simple().to_string(), VersionId::parse)
+}
+
+fn variant(row: &SqliteRow) -> sqlx::Result<VariantIdentity> {
+    Ok(VariantIdentity {
+        tenant: text(row.try_get("tenant")?, TenantId::parse)?,
+        artifact: text(row.try_get("artifact")?, ArtifactId::parse)?,
+        variant: text(row.try_get("variant")?, VariantName::parse)?,
+    })
+}
+
+fn attributes(row: &SqliteRow) -> sqlx::Result<ObjectAttributes> {
+    let mut attributes = ObjectAttributes::default();
+    let content_type: Option<&str> = row.try_get("content_type")?;
+    attributes.content_type = content_type
+        .map(|value| text(value, ContentType::parse))
+        .transpose()?;
+    attributes.content_disposition = row.try_get("content_disposition")?;
+    attributes.content_encoding = row.try_get("content_encoding")?;
+    attributes.content_language = row.try_get("content_language")?;
+    attributes.cache_control = row.try_get("cache_control")?;
+    attributes.user_metadata =
+        serde_json::from_str::<BTreeMap<_, _>>(row.try_get("user_metadata")?).map_err(nonsense)?;
+    Ok(attributes)
+}
+
+fn digest_state(name: &str) -> sqlx::Result<DigestState> {
+    let known = [DigestState::Declared, DigestState::Verified]
+        .into_iter()
+        .find(|state| state.name() == name);
+    known.ok_or_else(|| {
+        nonsense(Error::invalid_input(format!(
+            "'{name}' is not a state of a digest"
+        )))
+    })
+}
+
+#[derive(Deserialize)]
+struct ReplicaRow {
+    provider: String,
+    key: StorageKey,
+    etag: Option<ETag>,
+    store_version: Option<String>,
+    checksum: Option<Checksum>,
+    verified_at: Option<i64>,
+}
+
+fn replicas(row: &SqliteRow) -> sqlx::Result<Vec<Replica>> {
+    let rows: Vec<ReplicaRow> = serde_json::from_str(row.try_get("replicas")?).map_err(nonsense)?;
+    let replica = |row: ReplicaRow| {
+        Ok(Replica {
+            provider: row.provider,
+            key: row.key,
+            etag: row.etag,
+            store_version: row.store_version,
+            checksum: row.checksum,
+            verified_at: row
+                .verified_at
+                .map(Timestamp::from_microsecond)
+                .transpose()
+                .map_err(nonsense)?,
+        })
+    };
+    rows.into_iter().map(replica).collect()
+}
+
+fn parsed<T: FromStr<Err = Error>>(value: &str) -> sqlx::Result<T> {
+    value.parse().map_err(nonsense)
+}
+
+fn text<'a, T>(value: &'a str, parse: impl FnOnce(&'a str) -> Result<T>) -> sqlx::Result<T> {
+    parse(value).map_err(nonsense)
+}
+
+/// What no version of this program wrote.
+fn nonsense(source: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(source))
+}

@@ -1,0 +1,6 @@
+//! What SQLite adds to the contract: the file, its rights, its schema, its failures.
+
+mod failure;
+mod file;
+mod schema;
+mod support;

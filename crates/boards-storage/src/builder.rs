@@ -1,0 +1,267 @@
+//! From settings to a manager: opens the catalog and the providers, and picks the layers and their order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use boards_storage_core::{
+    CatalogSettings, Error, Layer, ManagerSettings, MemoryCatalog, ProviderSettings, Registry,
+    ResilienceSettings, Result, RetrySettings, SharedCatalog, SharedProvider, Stack, StackBuilder,
+    StorageManager, StorageSettings, SystemClock,
+};
+use boards_storage_layers::{
+    ContextLayer, DeadlineLayer, RetryConfig, RetryLayer, TimeoutConfig, TimeoutLayer, TracingLayer,
+};
+
+/// Where an application begins.
+///
+/// # Examples
+///
+/// See [`Storage::builder`].
+#[derive(Clone, Copy, Debug)]
+pub struct Storage;
+
+impl Storage {
+    /// Begins to describe a storage.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "local", feature = "sqlite"))]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> boards_storage::Result<()> {
+    /// use boards_storage::prelude::*;
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let path = folder.path().join("data");
+    /// let storage = Storage::builder().local(path).open().await?;
+    /// let reference = storage.store_artifact(NewArtifact::new(ArtifactType::Text), "hello").await?;
+    /// assert_eq!(reference.size, 5);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(all(feature = "local", feature = "sqlite")))]
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn builder() -> StorageBuilder {
+        StorageBuilder::default()
+    }
+
+    /// Returns the provider types of this program: those compiled in, and what to do for the official others.
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` if two crates register one name.
+    pub fn registry() -> Result<Registry> {
+        let mut registry = Registry::compiled_in()?;
+        for (kind, how) in OFFICIAL {
+            registry.announce(kind, how);
+        }
+        Ok(registry)
+    }
+}
+
+/// The provider types of this project, and how a program gets them.
+const OFFICIAL: [(&str, &str); 4] = [
+    ("local", "enable the Cargo feature 'local' of boards-storage"),
+    (
+        "s3",
+        "enable the Cargo feature 's3' of boards-storage (from version 0.2 on)",
+    ),
+    (
+        "gcs",
+        "enable the Cargo feature 'gcs' of boards-storage (from version 0.2 on)",
+    ),
+    (
+        "supabase",
+        "enable the Cargo feature 'supabase' of boards-storage (from version 0.2 on)",
+    ),
+];
+
+/// Describes a storage: settings, and what the program adds to them.
+#[derive(Debug, Default)]
+pub struct StorageBuilder {
+    settings: Option<StorageSettings>,
+    registry: Option<Registry>,
+    catalog: Option<SharedCatalog>,
+    providers: Vec<(String, SharedProvider)>,
+    local: Option<PathBuf>,
+    default_provider: Option<String>,
+}
+
+impl StorageBuilder {
+    /// Takes providers, rules, limits and the catalog from settings.
+    #[must_use]
+    pub fn settings(mut self, settings: StorageSettings) -> Self {
+        self.settings = Some(settings);
+        self
+    }
+
+    /// Takes the embedded default: objects under `path/objects`, records in `path/catalog.db`.
+    #[must_use]
+    pub fn local(mut self, path: impl Into<PathBuf>) -> Self {
+        self.local = Some(path.into());
+        self
+    }
+
+    /// Adds a provider under a name. The first one added is the default where no settings name another.
+    #[must_use]
+    pub fn provider(mut self, name: impl Into<String>, provider: SharedProvider) -> Self {
+        self.providers.push((name.into(), provider));
+        self
+    }
+
+    /// Names the provider of what no rule matches.
+    #[must_use]
+    pub fn default_provider(mut self, name: impl Into<String>) -> Self {
+        self.default_provider = Some(name.into());
+        self
+    }
+
+    /// Uses a catalog instead of the one that the settings describe.
+    #[must_use]
+    pub fn catalog(mut self, catalog: SharedCatalog) -> Self {
+        self.catalog = Some(catalog);
+        self
+    }
+
+    /// Uses these provider types instead of those compiled in.
+    #[must_use]
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// Opens the catalog and every provider.
+    ///
+    /// A provider that cannot be opened fails the start; none is skipped, none takes another's place.
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` that names the provider and the field; what the catalog and the providers answer.
+    pub async fn open(self) -> Result<StorageManager> {
+        let registry = match self.registry {
+            Some(registry) => registry,
+            None => Storage::registry()?,
+        };
+        let mut to_open: Vec<ProviderSettings> = Vec::new();
+        if let Some(path) = &self.local {
+            let config = serde_json::json!({ "base_path": path.join("objects") });
+            to_open.push(ProviderSettings::new("local", "local", config));
+        }
+        if let Some(settings) = &self.settings {
+            to_open.extend(settings.providers.values().cloned());
+        }
+        let first = to_open.first().map(|provider| provider.name.clone());
+        let first = first.or_else(|| self.providers.first().map(|(name, _)| name.clone()));
+        let default_provider = self
+            .default_provider
+            .or_else(|| {
+                self.settings
+                    .as_ref()
+                    .map(|settings| settings.default_provider.clone())
+            })
+            .or(first)
+            .ok_or_else(|| {
+                Error::configuration("a storage needs a provider")
+                    .with_help("give settings, a local path or a provider to the builder")
+            })?;
+        let catalog = match self.catalog {
+            Some(catalog) => catalog,
+            None => open_catalog(self.settings.as_ref(), self.local).await?,
+        };
+        let manager_settings = manager_settings(default_provider, self.settings.as_ref());
+        let stacks = stack_builder(self.settings);
+        let manager = StorageManager::with_parts(manager_settings, catalog, Arc::new(SystemClock), stacks);
+        for settings in &to_open {
+            manager.register_provider(&settings.name, registry.open(settings).await?)?;
+        }
+        for (name, provider) in self.providers {
+            manager.register_provider(name, provider)?;
+        }
+        manager.provider(&manager.settings().default_provider)?;
+        Ok(manager)
+    }
+}
+
+fn manager_settings(default_provider: String, settings: Option<&StorageSettings>) -> ManagerSettings {
+    let mut manager = ManagerSettings::new(default_provider);
+    if let Some(settings) = settings {
+        manager.routing_rules.clone_from(&settings.routing_rules);
+        manager.key_template = settings.key_template.clone();
+        manager.size_bytes_max = settings.limits.size_max.map(boards_storage_core::ByteSize::bytes);
+        manager.content_types.clone_from(&settings.limits.content_types);
+    }
+    manager
+}
+
+async fn open_catalog(settings: Option<&StorageSettings>, local: Option<PathBuf>) -> Result<SharedCatalog> {
+    let path = match (settings, local) {
+        (Some(settings), _) => match settings.catalog {
+            CatalogSettings::Memory {} => None,
+            _ => settings.catalog_path(),
+        },
+        (None, Some(path)) => Some(path.join("catalog.db")),
+        (None, None) => None,
+    };
+    match path {
+        Some(path) => open_sqlite(path).await,
+        None => Ok(Arc::new(MemoryCatalog::default())),
+    }
+}
+
+#[cfg(feature = "sqlite")]
+async fn open_sqlite(path: PathBuf) -> Result<SharedCatalog> {
+    Ok(Arc::new(boards_storage_catalog::SqliteCatalog::open(path).await?))
+}
+
+#[cfg(not(feature = "sqlite"))]
+async fn open_sqlite(path: PathBuf) -> Result<SharedCatalog> {
+    Err(Error::configuration(format!(
+        "the catalog '{}' needs SQLite, which is not compiled in",
+        path.display()
+    ))
+    .with_help("enable the Cargo feature 'sqlite' of boards-storage, or give another catalog to the builder"))
+}
+
+/// The layers of every provider, outermost first. Their order is decided here and nowhere else.
+fn stack_builder(settings: Option<StorageSettings>) -> StackBuilder {
+    Arc::new(move |name, provider| {
+        let resilience = match &settings {
+            Some(settings) => settings.resilience_of(name),
+            None => ResilienceSettings::default(),
+        };
+        Arc::new(Stack::new(name, provider, default_layers(&resilience)))
+    })
+}
+
+fn default_layers(resilience: &ResilienceSettings) -> Vec<Arc<dyn Layer>> {
+    let mut layers: Vec<Arc<dyn Layer>> =
+        vec![Arc::new(DeadlineLayer::new()), Arc::new(TracingLayer::call())];
+    if resilience.retry.enabled {
+        layers.push(Arc::new(RetryLayer::new(retry_config(&resilience.retry))));
+    }
+    layers.push(Arc::new(TracingLayer::attempt()));
+    if resilience.timeout.enabled {
+        let timeout = TimeoutConfig::default()
+            .with_control(resilience.timeout.control.into())
+            .with_idle(resilience.timeout.idle.into());
+        layers.push(Arc::new(TimeoutLayer::new(timeout)));
+    }
+    layers.push(Arc::new(ContextLayer::new()));
+    layers
+}
+
+fn retry_config(retry: &RetrySettings) -> RetryConfig {
+    // Without a budget only the attempts and the time bound the repeats.
+    let tokens_max = if retry.budget.enabled {
+        retry.budget.tokens_max
+    } else {
+        u32::MAX
+    };
+    RetryConfig::default()
+        .with_budget_tokens_max(tokens_max)
+        .with_attempts_max(retry.attempts_max)
+        .with_time_max(retry.time_max.into())
+        .with_delay_initial(retry.delay_initial.into())
+        .with_delay_max(retry.delay_max.into())
+}

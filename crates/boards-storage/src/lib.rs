@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod builder;
+
+pub use boards_storage_core::*;
+pub use builder::{Storage, StorageBuilder};
+
+/// The layers that go around every provider, for those who build their own stack.
+pub mod layers {
+    pub use boards_storage_layers::*;
+}
+
+// A provider crate that nobody names is dropped by the linker, and its registration with it.
+#[cfg(feature = "local")]
+use boards_storage_local as _;
+
+/// What an application needs for the main job.
+pub mod prelude {
+    pub use crate::builder::Storage;
+    pub use boards_storage_core::{
+        AccessClass, ArtifactId, ArtifactLocator, ArtifactQuery, ArtifactReference, ArtifactType, BoardId,
+        ByteRange, Content, ContentType, Error, ErrorKind, NewArtifact, OpenOptions, Result, StorageKey,
+        StorageManager, TenantId, VariantFile, VariantName,
+    };
+}

@@ -1,0 +1,137 @@
+//! The program that is killed: it stores, overwrites and deletes, and says so.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use boards_storage::prelude::*;
+use boards_storage::{
+    ByteStream, CallContext, ManagerSettings, ProviderSettings, SharedCatalog, Stack, SystemClock,
+};
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+/// Short, so that the next worker can take over.
+pub(crate) const LEASE: Duration = Duration::from_millis(300);
+const ARTIFACTS: u32 = 12;
+const OPERATIONS: usize = 60;
+
+pub(crate) fn run(folder: &Path) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    if let (Ok(name), Some(nth)) = (std::env::var("CRASH_AT"), number("CRASH_NTH")) {
+        let hits = AtomicU32::new(0);
+        fail::cfg_callback(name, move || {
+            if u64::from(hits.fetch_add(1, Ordering::SeqCst)) + 1 == nth {
+                let myself = rustix::process::getpid();
+                rustix::process::kill_process(myself, rustix::process::Signal::KILL).expect("SIGKILL");
+                // The signal ends every thread; this one goes no further.
+                std::thread::park();
+            }
+        })
+        .expect("a failpoint");
+    }
+    let random = StdRng::seed_from_u64(number("CRASH_WORKER_SEED").expect("a seed"));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(work(folder, random));
+}
+
+/// Opens the storage in `folder`: the local provider and SQLite, with a short lease.
+pub(crate) async fn open(folder: &Path) -> StorageManager {
+    let mut settings = ManagerSettings::new("local");
+    settings.lease = LEASE;
+    let catalog: SharedCatalog = Arc::new(
+        boards_storage_catalog::SqliteCatalog::open(folder.join("catalog.db"))
+            .await
+            .expect("a catalog"),
+    );
+    let plain = Arc::new(|name: &str, provider| Arc::new(Stack::new(name, provider, Vec::new())) as Arc<_>);
+    let manager = StorageManager::with_parts(settings, catalog, Arc::new(SystemClock), plain);
+    let config = serde_json::json!({ "base_path": folder.join("objects") });
+    let provider = ProviderSettings::new("local", "local", config);
+    let registry = Storage::registry().expect("a registry");
+    manager
+        .register_provider("local", registry.open(&provider).await.expect("a provider"))
+        .expect("a free name");
+    manager
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).expect("said");
+}
+
+async fn work(folder: &Path, mut random: StdRng) {
+    let manager = open(folder).await;
+    manager.reap(1000).await.expect("reaped");
+    for _ in 0..OPERATIONS {
+        let id = format!("a{}", random.random_range(0..ARTIFACTS));
+        if random.random_ratio(1, 4) {
+            say(&format!("begin delete {id}"));
+            let artifact = ArtifactId::parse(&id).expect("an id");
+            manager
+                .delete_artifact(&TenantId::default(), &artifact, &CallContext::default())
+                .await
+                .expect("deleted");
+            say(&format!("ack delete {id}"));
+        } else if random.random_ratio(1, 10) {
+            fail_to_store(&manager, &id).await;
+            manager.reap(1000).await.expect("reaped");
+        } else {
+            store(&manager, &id, &mut random).await;
+        }
+    }
+}
+
+/// A stream that ends too early: the write is refused half-way and cleaned up after.
+async fn fail_to_store(manager: &StorageManager, id: &str) {
+    let short = in_pieces(vec![7; 100_000]).with_length(100_001);
+    let new = NewArtifact::new(ArtifactType::Image).with_artifact(ArtifactId::parse(id).expect("an id"));
+    let error = manager
+        .store_artifact(new.with_overwrite(), short)
+        .await
+        .expect_err("too short");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+}
+
+async fn store(manager: &StorageManager, id: &str, random: &mut StdRng) {
+    let length = if random.random_ratio(1, 8) {
+        random.random_range(0..600_000)
+    } else {
+        random.random_range(0..9_000)
+    };
+    let mut bytes = vec![0_u8; length];
+    random.fill(&mut bytes[..]);
+    let digest = boards_storage::Digest::of(boards_storage::DigestAlgorithm::Blake3, &bytes);
+    let overwrites = random.random_bool(0.6);
+    let content = if random.random_bool(0.5) {
+        Content::from(bytes)
+    } else {
+        in_pieces(bytes)
+    };
+    let mut new = NewArtifact::new(ArtifactType::Image)
+        .with_artifact(ArtifactId::parse(id).expect("an id"))
+        .with_content_type(ContentType::parse("image/png").expect("a type"))
+        .with_user_metadata("content-digest", digest.to_string());
+    if overwrites {
+        new = new.with_overwrite();
+    }
+    say(&format!("begin put {id} {digest}"));
+    match manager.store_artifact(new, content).await {
+        Ok(_) => say(&format!("ack put {id} {digest}")),
+        // It exists, or the claim of a worker that was killed has not ended yet.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => say(&format!("refused put {id}")),
+        Err(error) => panic!("{error}: {error:?}"),
+    }
+}
+
+fn in_pieces(bytes: Vec<u8>) -> Content {
+    let pieces: Vec<Bytes> = bytes.chunks(50_000).map(Bytes::copy_from_slice).collect();
+    let stream: ByteStream = Box::pin(futures_util::stream::iter(pieces.into_iter().map(Ok)));
+    Content::from_stream(None, stream)
+}

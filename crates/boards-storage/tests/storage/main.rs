@@ -1,0 +1,9 @@
+//! The storage as an application sees it: manager, catalog, providers and layers together.
+
+mod build;
+mod lifecycle;
+mod refusal;
+mod routing;
+mod transfer;
+mod world;
+mod write_faults;

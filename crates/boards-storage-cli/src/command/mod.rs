@@ -1,0 +1,56 @@
+//! The commands, one file each.
+
+mod cat;
+mod completions;
+mod config;
+mod doctor;
+mod get;
+mod info;
+mod ls;
+mod providers;
+mod put;
+mod rm;
+mod route;
+mod url;
+
+use clap::Subcommand;
+
+use crate::errors::Result;
+use crate::session::Session;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Put(put::Put),
+    Get(get::Get),
+    Cat(cat::Cat),
+    Ls(ls::Ls),
+    Info(info::Info),
+    Url(url::Url),
+    Rm(rm::Rm),
+    Route(route::Route),
+    Providers(providers::Providers),
+    Config(config::Config),
+    Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+}
+
+impl Command {
+    /// Runs the command to its end.
+    pub(crate) async fn run(self, session: &mut Session) -> Result<()> {
+        match self {
+            Self::Put(put) => Box::pin(put.run(session)).await,
+            Self::Get(get) => Box::pin(get.run(session)).await,
+            Self::Cat(cat) => Box::pin(cat.run(session)).await,
+            Self::Ls(ls) => Box::pin(ls.run(session)).await,
+            Self::Info(info) => Box::pin(info.run(session)).await,
+            Self::Url(url) => Box::pin(url.run(session)).await,
+            Self::Rm(rm) => Box::pin(rm.run(session)).await,
+            Self::Route(route) => Box::pin(route.run(session)).await,
+            Self::Providers(providers) => Box::pin(providers.run(session)).await,
+            Self::Config(config) => Box::pin(config.run(session)).await,
+            Self::Doctor(doctor) => Box::pin(doctor.run(session)).await,
+            Self::Completions(completions) => completions.run(session),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The program as its users meet it: each test runs it in a folder of its own, with a scrubbed environment.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests are ordinary blocking programs: they prepare files and look at what the program left"
+)]
+
+mod support;
+
+mod address;
+mod errors;
+mod get;
+mod help;
+mod listing;
+mod process;
+mod settings;
+mod store;

@@ -8,9 +8,6 @@ use parking_lot::Mutex;
 /// The size of one buffer: the largest piece that a read gives.
 pub(crate) const BUFFER_BYTES: usize = 1024 * 1024;
 
-/// What is hashed and moved at a time, so that it is read from memory once: well below a processor's second cache.
-pub(crate) const HOT_BYTES: usize = 128 * 1024;
-
 /// How many buffers are kept for later.
 const IDLE_MAX: usize = 16;
 

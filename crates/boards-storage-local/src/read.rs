@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use boards_storage_core::{
-    Checksum, Crc64Hasher, Download, DownloadOptions, DownloadOutcome, Error, ErrorKind, NotModified,
-    ObjectMetadata, Result, StorageKey,
+    Checksum, Download, DownloadOptions, DownloadOutcome, Error, ErrorKind, NotModified, ObjectMetadata,
+    Result, StorageKey,
 };
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
@@ -13,7 +13,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::buffers::{BUFFER_BYTES, Buffers, HOT_BYTES};
+use crate::buffers::{BUFFER_BYTES, Buffers};
 use crate::error::{While, corruption, from_errno, not_found, not_regular, too_busy};
 use crate::generation::{Generation, KeyHash};
 use crate::sidecar::{self, Record};
@@ -205,10 +205,9 @@ fn open_download(store: &Arc<Store>, key: &StorageKey, conditions: &Conditions) 
         let reader = Box::new(PayloadReader::new(store, file, key, range, expected));
         return Ok(Opened::Large { metadata, reader });
     }
-    let mut hasher = expected.is_some().then(Crc64Hasher::default);
-    let bytes = read_exactly(&store.buffers, &file, range.clone(), hasher.as_mut())?;
-    if let Some((expected, hasher)) = expected.zip(hasher) {
-        check_checksum(&expected, &hasher.finish())?;
+    let bytes = read_exactly(&store.buffers, &file, range.clone())?;
+    if let Some(expected) = expected {
+        check_checksum(&expected, &Checksum::crc64_nvme(&bytes))?;
     }
     Ok(Opened::Whole(Download::from_bytes(metadata, range, bytes)))
 }
@@ -228,44 +227,38 @@ pub(crate) fn check_checksum(expected: &Checksum, computed: &Checksum) -> Result
     )))
 }
 
-/// Reads a range of a payload, at most one buffer, and adds what it reads to a checksum.
-pub(crate) fn read_exactly(
-    buffers: &Arc<Buffers>,
-    file: &OwnedFd,
-    range: Range<u64>,
-    mut hasher: Option<&mut Crc64Hasher>,
-) -> Result<Bytes> {
+/// Reads a range of a payload, at most one buffer.
+pub(crate) fn read_exactly(buffers: &Arc<Buffers>, file: &OwnedFd, range: Range<u64>) -> Result<Bytes> {
     let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-    // What was just read is still in the processor's cache when it is hashed.
-    let step = if hasher.is_some() { HOT_BYTES } else { length };
-    let mut note = |bytes: &[u8], result: rustix::io::Result<usize>, before: usize| {
+    let mut filled = 0;
+    let mut note = |result: rustix::io::Result<usize>| {
         let count = result.during("the object could not be read")?;
+        filled += count;
         if count == 0 {
             return Err(corruption(
                 "the object became shorter while it was being read: it was cut in place",
             ));
         }
-        if let Some(hasher) = &mut hasher {
-            hasher.update(&bytes[before..before + count]);
-        }
-        Ok(before + count)
+        Ok(filled)
     };
-    let mut done = 0;
     if Buffers::is_for(length) {
         let mut buffer = buffers.take(length);
+        let mut done = 0;
         while done < length {
-            let place = &mut buffer.as_mut()[done..length.min(done + step)];
-            let result = retry_on_intr(|| rustix::io::pread(file, &mut *place, range.start + done as u64));
-            done = note(buffer.as_ref(), result, done)?;
+            let offset = range.start + done as u64;
+            done = note(retry_on_intr(|| {
+                rustix::io::pread(file, &mut buffer.as_mut()[done..], offset)
+            }))?;
         }
         return Ok(buffer.into_bytes());
     }
     let mut memory = Vec::with_capacity(length);
-    while done < length {
-        let offset = range.start + done as u64;
-        let result = retry_on_intr(|| rustix::io::pread(file, spare_capacity(&mut memory), offset));
-        memory.truncate(length);
-        done = note(&memory, result, done)?.min(length);
+    while memory.len() < length {
+        let offset = range.start + memory.len() as u64;
+        note(retry_on_intr(|| {
+            rustix::io::pread(file, spare_capacity(&mut memory), offset)
+        }))?;
     }
+    memory.truncate(length);
     Ok(Bytes::from(memory))
 }

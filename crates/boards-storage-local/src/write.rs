@@ -3,6 +3,8 @@
 //! The rename is the one commit. Before it nothing can be seen, after it everything; what comes after it only makes it
 //! survive a power failure and removes what it made obsolete.
 
+use std::io::IoSlice;
+
 use boards_storage_core::{
     Checksum, ChecksumAlgorithm, Crc64Hasher, Digest, DigestHasher, Error, ErrorKind, ObjectMetadata,
     Precondition, Result, StorageKey,
@@ -12,7 +14,6 @@ use rustix::fd::AsFd;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use crate::buffers::HOT_BYTES;
 use crate::error::{While, from_errno, not_regular, too_busy, unknown_outcome};
 use crate::generation::{Generation, KeyHash};
 use crate::hop::Cancellation;
@@ -20,6 +21,9 @@ use crate::sidecar::{self, Record};
 use crate::staging::{Note, StagedFile};
 use crate::store::{Store, Writer};
 use crate::tree::{ATTEMPTS_MAX, Folder, Present, look_in, split, sync};
+
+/// How many pieces one write takes; the system's own limit on Linux.
+const PIECES_MAX: usize = 1024;
 
 /// A payload that is being written.
 #[derive(Debug)]
@@ -57,18 +61,17 @@ impl Draft {
             "the payload could not be written",
             Errno::NOSPC
         )));
-        let is_hashed = self.checksum.is_some() || self.digest.is_some();
-        // What was just hashed is still in the processor's cache when it is written.
-        let step = if is_hashed { HOT_BYTES } else { usize::MAX };
-        for part in pieces.iter().flat_map(|piece| piece.chunks(step)) {
+        for piece in pieces {
             if let Some(checksum) = &mut self.checksum {
-                checksum.update(part);
+                checksum.update(piece);
             }
             if let Some((hasher, _)) = &mut self.digest {
-                hasher.update(part);
+                hasher.update(piece);
             }
-            sidecar::write_all(&self.staged.file, part).during("the payload could not be written")?;
-            self.size_bytes += part.len() as u64;
+            self.size_bytes += piece.len() as u64;
+        }
+        for some in pieces.chunks(PIECES_MAX) {
+            write_vectored(&self.staged, some).during("the payload could not be written")?;
         }
         Ok(())
     }
@@ -92,6 +95,21 @@ impl Draft {
             checksum,
         })
     }
+}
+
+fn write_vectored(staged: &StagedFile, pieces: &[Bytes]) -> rustix::io::Result<()> {
+    if let [piece] = pieces {
+        return sidecar::write_all(&staged.file, piece);
+    }
+    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    let mut left = &mut slices[..];
+    // Empty slices at the front would make a write of nothing look like a full disk.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        let count = rustix::io::retry_on_intr(|| rustix::io::writev(&staged.file, left))?;
+        IoSlice::advance_slices(&mut left, count);
+    }
+    Ok(())
 }
 
 /// Checks what must be true of the object that a write replaces.

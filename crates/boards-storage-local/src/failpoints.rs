@@ -9,6 +9,7 @@ pub const FAILPOINTS: &[&str] = &[
     "local::put::noted",
     "local::put::described",
     "local::put::synced",
+    "local::put::undecided",
     "local::put::locked",
     "local::put::decided",
     "local::put::renamed",

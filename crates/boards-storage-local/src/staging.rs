@@ -159,6 +159,24 @@ impl Drop for Staging {
 }
 
 impl StagedFile {
+    /// Renames the file to a place where there is nothing; `Errno::EXIST` if there is something. Not every file
+    /// system can do that.
+    pub(crate) fn rename_to_absent(
+        &mut self,
+        folder: &impl rustix::fd::AsFd,
+        name: &str,
+    ) -> rustix::io::Result<()> {
+        #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+        {
+            let flags = rustix::fs::RenameFlags::NOREPLACE;
+            rustix::fs::renameat_with(&self.staging.folder, &self.name, folder, name, flags)?;
+            self.is_committed = true;
+            Ok(())
+        }
+        #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+        Err(Errno::NOSYS)
+    }
+
     /// Renames the file to its place. Until then it is removed with this value, after that it is not ours.
     pub(crate) fn rename(&mut self, folder: &impl rustix::fd::AsFd, name: &str) -> rustix::io::Result<()> {
         rustix::fs::renameat(&self.staging.folder, &self.name, folder, name)?;

@@ -1,4 +1,4 @@
-//! The write path: stage, describe, make durable, lock, decide, rename, make durable, sweep.
+//! The write path: stage, describe, make durable, decide, rename, make durable, sweep.
 //!
 //! The rename is the one commit. Before it nothing can be seen, after it everything; what comes after it only makes it
 //! survive a power failure and removes what it made obsolete.
@@ -188,7 +188,7 @@ impl Store {
         };
         commit.describe()?;
         let folder_path = split(key.as_str()).0;
-        let (folder, replaced) = commit.rename(precondition, cancellation).inspect_err(|_| {
+        let (folder, replaced) = commit.place(precondition, cancellation).inspect_err(|_| {
             // The folders that were made for it go again.
             self.tree.prune(folder_path);
         })?;
@@ -248,58 +248,87 @@ impl<'a> Commit<'a> {
             .during("the staging notes could not be written")
     }
 
-    /// Decides the precondition and renames the payload into place, in one step for all who take the key's lock.
-    /// Returns the folder and the generation that was replaced.
-    fn rename(
+    /// Puts the payload into its place. Returns the folder and the generation that was replaced.
+    ///
+    /// Where there is no object the rename itself decides, because it replaces nothing. All that changes a present
+    /// object takes the key's lock, looks at it and decides, in one step for all who do.
+    fn place(
         &mut self,
         precondition: &Precondition,
         cancellation: &Cancellation,
     ) -> Result<(Folder<'a>, Option<Generation>)> {
         let store = self.store;
         let (folder_path, name) = split(self.key.as_str());
+        let mut may_be_first = !matches!(precondition, Precondition::IfMatch(_));
         for _ in 0..ATTEMPTS_MAX {
             let folder = store
                 .tree
                 .folder_created(folder_path, store.is_durable)
                 .map_err(|errno| folder_error(folder_path, errno))?;
-            let lock = self
-                .writer
-                .locks
-                .lock(&store.tree, self.hash)
-                .during("the key could not be locked")?;
-            failpoint!("local::put::locked");
-            let present = look_in(&folder, name).during("the object could not be looked at")?;
-            if let Present::Other(what) = present {
-                return Err(not_regular(what));
-            }
-            check_precondition(precondition, present)?;
-            let replaced = present.generation();
-            if let Some(better) = self.writer.clock.better_than(self.generation, replaced) {
-                drop(lock);
-                self.change_generation(better)?;
-                continue;
-            }
-            if let Some(replaced) = replaced {
-                let own = self.has_sidecar.then_some(self.generation);
-                let generations = [Some(replaced), own];
-                self.note(&generations.into_iter().flatten().collect::<Vec<_>>())?;
-            }
-            cancellation.check()?;
-            failpoint!("local::put::decided");
-            match self.staged.rename(&folder, name) {
-                Ok(()) => {
+            let placed = if may_be_first {
+                cancellation.check()?;
+                failpoint!("local::put::undecided");
+                self.staged.rename_to_absent(&folder, name).map(|()| None)
+            } else {
+                self.replace(&folder, name, precondition, cancellation)?
+            };
+            match placed {
+                Ok(replaced) => {
                     self.has_sidecar = false;
-                    failpoint!("local::put::renamed");
-                    drop(lock);
                     return Ok((folder, replaced));
                 }
-                // Somebody removed the folder when it was empty.
-                Err(Errno::NOENT) => {}
+                // There is something, or this file system cannot decide by itself.
+                Err(_) if std::mem::take(&mut may_be_first) => {}
+                // Somebody removed the folder when it was empty, or there is another generation to take.
+                Err(Errno::NOENT | Errno::AGAIN) => {}
                 Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => remove_empty_folder(&folder, name)?,
                 Err(errno) => return Err(from_errno("the object could not be put into place", errno)),
             }
         }
         Err(too_busy())
+    }
+
+    /// Decides the precondition and renames the payload into place under the key's lock.
+    fn replace(
+        &mut self,
+        folder: &Folder<'_>,
+        name: &str,
+        precondition: &Precondition,
+        cancellation: &Cancellation,
+    ) -> Result<rustix::io::Result<Option<Generation>>> {
+        let lock = self
+            .writer
+            .locks
+            .lock(&self.store.tree, self.hash)
+            .during("the key could not be locked")?;
+        failpoint!("local::put::locked");
+        let present = look_in(folder, name).during("the object could not be looked at")?;
+        if let Present::Other(what) = present {
+            return Err(not_regular(what));
+        }
+        check_precondition(precondition, present)?;
+        let Some(replaced) = present.generation() else {
+            cancellation.check()?;
+            return Ok(match self.staged.rename_to_absent(folder, name) {
+                // Here nobody puts anything into place without the lock.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.staged.rename(folder, name),
+                other => other,
+            }
+            .map(|()| None));
+        };
+        if let Some(better) = self.writer.clock.better_than(self.generation, Some(replaced)) {
+            drop(lock);
+            self.change_generation(better)?;
+            return Ok(Err(Errno::AGAIN));
+        }
+        let own = self.has_sidecar.then_some(self.generation);
+        let generations = [Some(replaced), own];
+        self.note(&generations.into_iter().flatten().collect::<Vec<_>>())?;
+        cancellation.check()?;
+        failpoint!("local::put::decided");
+        let renamed = self.staged.rename(folder, name);
+        failpoint!("local::put::renamed");
+        Ok(renamed.map(|()| Some(replaced)))
     }
 
     /// Moves to another generation, because the present object is from a later time than ours.

@@ -6,6 +6,7 @@
 mod durable_order;
 mod flat_memory;
 mod kill;
+mod list_million;
 mod lto_plugin;
 mod msrv;
 mod program;
@@ -23,6 +24,7 @@ const PROOFS: &[Proof] = &[
     durable_order::PROOF,
     flat_memory::PROOF,
     kill::PROOF,
+    list_million::PROOF,
     lto_plugin::PROOF,
     msrv::PROOF,
 ];

@@ -14,6 +14,7 @@ pub(crate) mod crates {
     pub(crate) const CLI: &str = "boards-storage-cli";
     pub(crate) const CORE: &str = "boards-storage-core";
     pub(crate) const LAYERS: &str = "boards-storage-layers";
+    pub(crate) const LOCAL: &str = "boards-storage-local";
     pub(crate) const UMBRELLA: &str = "boards-storage";
     pub(crate) const XTASK: &str = "xtask";
 

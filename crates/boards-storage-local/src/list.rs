@@ -67,14 +67,88 @@ struct Level {
     start_after: Option<String>,
     /// Whether folders are entered, so also one that holds the start.
     is_entered: bool,
-    /// The present window, last name first. The names of folders end with `/`.
-    names: Vec<Box<str>>,
+    /// The present window. The names of folders end with `/`.
+    names: Names,
     /// The last name of the present window.
     last: Option<Box<str>>,
     /// Whether there may be names after the present window.
     has_more: bool,
     /// The folder, open, as long as it is the present one.
     folder: Option<OwnedFd>,
+}
+
+/// Some names of one folder, all in one piece of memory: many little ones would leave holes in it.
+#[derive(Default)]
+struct Names {
+    text: String,
+    /// Where each name begins and ends, the last name first once they are sorted.
+    spans: Vec<Span>,
+    /// Where those that are kept go, used again and again.
+    spare: (String, Vec<Span>),
+}
+
+type Span = (u32, u32);
+
+impl Names {
+    fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.spans.clear();
+    }
+
+    /// Adds a name. A window of them is far from the 4 GiB that the spans can name.
+    fn push(&mut self, name: &str) {
+        let begin = self.end();
+        self.text.push_str(name);
+        self.spans.push((begin, self.end()));
+    }
+
+    fn end(&self) -> u32 {
+        u32::try_from(self.text.len()).expect("a window of names is smaller than 4 GiB")
+    }
+
+    /// Keeps the first names in order and forgets the others. Returns the last one that is kept, if any was not.
+    fn keep_first(&mut self, count: usize) -> Option<Box<str>> {
+        if self.spans.len() <= count {
+            return None;
+        }
+        let text = &self.text;
+        let (_, last, _) = self
+            .spans
+            .select_nth_unstable_by(count - 1, |a, b| name_at(text, *a).cmp(name_at(text, *b)));
+        let last = Box::from(name_at(text, *last));
+        let all = (std::mem::take(&mut self.text), std::mem::take(&mut self.spans));
+        (self.text, self.spans) = std::mem::take(&mut self.spare);
+        self.clear();
+        for span in &all.1[..count] {
+            self.push(name_at(&all.0, *span));
+        }
+        self.spare = all;
+        Some(last)
+    }
+
+    fn sort(&mut self) {
+        let text = &self.text;
+        self.spans
+            .sort_unstable_by(|a, b| name_at(text, *b).cmp(name_at(text, *a)));
+    }
+
+    /// Returns the last name in order; the names are sorted.
+    fn last(&self) -> Option<&str> {
+        self.spans.first().map(|span| name_at(&self.text, *span))
+    }
+
+    /// Takes the first name in order; the names are sorted.
+    fn pop_first(&mut self) -> Option<Box<str>> {
+        self.spans.pop().map(|span| Box::from(name_at(&self.text, span)))
+    }
+}
+
+fn name_at(text: &str, (begin, end): Span) -> &str {
+    &text[begin as usize..end as usize]
 }
 
 impl Walker {
@@ -188,7 +262,7 @@ impl Level {
         if self.names.is_empty() && self.has_more {
             self.read_window(store)?;
         }
-        Ok(self.names.pop())
+        Ok(self.names.pop_first())
     }
 
     /// Reads the next names, at most a window of them.
@@ -197,34 +271,23 @@ impl Level {
         let Some(folder) = open_for_reading(store, &self.path)? else {
             return Ok(());
         };
-        let mut names: Vec<Box<str>> = Vec::new();
+        let mut names = std::mem::take(&mut self.names);
+        names.clear();
         // Beyond this name a window is full.
         let mut bound: Option<Box<str>> = None;
-        let mut has_more = false;
         each_name(&folder, self.path.is_empty(), |name| {
-            if !self.is_wanted(name) {
+            if !self.is_wanted(name) || bound.as_deref().is_some_and(|bound| name > bound) {
                 return;
             }
-            if bound.as_deref().is_some_and(|bound| name > bound) {
-                has_more = true;
-                return;
-            }
-            names.push(Box::from(name));
-            if names.len() >= store.list_window * 2 {
-                let (_, last, _) = names.select_nth_unstable(store.list_window - 1);
-                bound = Some(last.clone());
-                names.truncate(store.list_window);
-                has_more = true;
+            names.push(name);
+            if names.spans.len() >= store.list_window * 2 {
+                bound = names.keep_first(store.list_window);
             }
         })?;
-        names.sort_unstable();
-        if names.len() > store.list_window {
-            names.truncate(store.list_window);
-            has_more = true;
-        }
-        self.last = names.last().cloned();
-        self.has_more = has_more;
-        names.reverse();
+        let cut = names.keep_first(store.list_window);
+        self.has_more = bound.is_some() || cut.is_some();
+        names.sort();
+        self.last = names.last().map(Box::from);
         self.names = names;
         self.folder = Some(folder);
         Ok(())

@@ -1,228 +1,261 @@
 //! How objects lie on the disk.
 
 use boards_storage_core::{
-    CallOptions, Content, ContentType, CopyOptions, DeleteOptions, DeleteOutcome, Digest, DigestAlgorithm,
-    ErrorKind, ObjectAttributes, StorageProvider, UploadOptions, WriteId,
+    Capability, Content, ContentType, DeleteOptions, DeleteOutcome, ErrorKind, StorageProvider, UploadOptions,
 };
+use boards_storage_local::{LocalProvider, LocalSettings};
 
-use crate::support::{
-    INTERNAL, Scene, check_refused, key, list_all, metadata, open, paths_below, pattern, put, read, run,
-    try_put, try_read,
-};
+use crate::support::{Base, get, head, key, kind, put};
 
-pub(crate) fn a_payload_is_a_plain_file_and_all_else_is_in_one_folder() {
-    run(async {
-        let scene = Scene::new().await;
-        let cases = [
-            ("a.txt", 0),
-            ("b/c/d.png", 5),
-            ("b/large.bin", 3 * 1024 * 1024 + 1),
-            ("ü %2e+ .meta", 100),
-        ];
-        for (name, size_bytes) in cases {
-            let bytes = pattern(size_bytes, 1);
-            put(&scene.provider, name, bytes.clone()).await;
-            assert!(
-                std::fs::read(scene.path(name)).expect("a plain file") == bytes,
-                "{name}"
-            );
-        }
-        let is_inside = |path: &&String| *path == INTERNAL || path.starts_with(&format!("{INTERNAL}/"));
-        let all = paths_below(&scene.base);
-        let outside: Vec<&str> = all
-            .iter()
-            .filter(|path| !is_inside(path))
-            .map(String::as_str)
-            .collect();
-        assert_eq!(
-            outside,
-            ["a.txt", "b", "b/c", "b/c/d.png", "b/large.bin", "ü %2e+ .meta"]
-        );
-        let metadata_files = all
-            .iter()
-            .filter(|path| path.starts_with(".boards-storage/meta/") && path.len() > 24);
-        assert_eq!(metadata_files.count(), cases.len(), "{all:?}");
-        let format = std::fs::read_to_string(scene.path(".boards-storage/format")).expect("a format");
-        assert_eq!(format, "boards-storage local 1\n");
-    });
+#[tokio::test]
+async fn an_object_is_a_plain_file_with_one_sidecar() {
+    let base = Base::new();
+    let provider = base.open().await;
+    put(&provider, "a/b/c.bin", b"hello").await;
+    assert_eq!(
+        std::fs::read(base.path().join("a/b/c.bin")).expect("a file"),
+        b"hello"
+    );
+    assert_eq!(
+        std::fs::read_to_string(base.path().join(".boards-storage/format")).expect("a file"),
+        "boards-storage local 1\n"
+    );
+    let sidecars = base.sidecars();
+    assert_eq!(sidecars.len(), 1);
+    let etag = head(&provider, "a/b/c.bin")
+        .await
+        .expect("there")
+        .etag
+        .expect("kept");
+    assert!(
+        sidecars[0]
+            .to_str()
+            .expect("UTF-8")
+            .ends_with(&format!(".{etag}")),
+        "{sidecars:?}"
+    );
+    let text = std::fs::read_to_string(&sidecars[0]).expect("a sidecar");
+    assert!(
+        text.contains("\"a/b/c.bin\"") && text.contains("image/webp") && text.contains("crc64nvme:"),
+        "{text}"
+    );
+    assert_eq!(base.staged(), Vec::<String>::new());
+    drop(provider);
+    assert!(
+        base.files(".boards-storage/staging").is_empty(),
+        "an orderly end leaves no staging"
+    );
 }
 
-pub(crate) fn a_delete_prunes_empty_folders() {
-    run(async {
-        let scene = Scene::new().await;
-        for name in ["a/b/c/one", "a/b/two", "z/y/x/three"] {
-            put(&scene.provider, name, name).await;
-        }
-        let delete = async |name: &str| {
-            scene
-                .provider
-                .delete(&key(name), &DeleteOptions::default())
-                .await
-                .expect("answered")
-        };
-        assert_eq!(delete("a/b/c/one").await, DeleteOutcome::Existed);
-        assert!(!scene.path("a/b/c").exists() && scene.path("a/b/two").is_file());
-        assert_eq!(delete("a/b/two").await, DeleteOutcome::Existed);
-        assert!(!scene.path("a").exists() && scene.path("z/y/x/three").is_file());
-        assert_eq!(delete("a/b/two").await, DeleteOutcome::Absent);
-        assert_eq!(delete("z/y/x/three").await, DeleteOutcome::Existed);
-        let left = paths_below(&scene.base);
-        assert!(left.iter().all(|path| path.starts_with(INTERNAL)), "{left:?}");
-        let sidecars = paths_below(&scene.path(".boards-storage/meta"));
-        assert!(
-            sidecars.iter().all(|path| !path.contains('/')),
-            "left over: {sidecars:?}"
-        );
-    });
+#[tokio::test]
+async fn an_overwrite_and_a_delete_leave_nothing_old() {
+    let base = Base::new();
+    let provider = base.open().await;
+    for size in 0..5 {
+        put(&provider, "a/b/c", &vec![1; size]).await;
+        assert_eq!(base.sidecars().len(), 1);
+    }
+    put(&provider, "a/x", b"").await;
+    let deleted = provider
+        .delete(&key("a/b/c"), &DeleteOptions::default())
+        .await
+        .expect("deleted");
+    assert_eq!(deleted, DeleteOutcome::Existed);
+    assert!(!base.path().join("a/b").exists() && base.path().join("a/x").exists());
+    provider
+        .delete_many(&[key("a/x"), key("a/y")], &DeleteOptions::default())
+        .await
+        .expect("deleted");
+    assert!(!base.path().join("a").exists() && base.path().exists());
+    assert_eq!(base.sidecars().len(), 0);
 }
 
-pub(crate) fn a_copied_tree_keeps_everything() {
-    run(async {
-        let Scene {
-            folder,
-            base,
-            provider,
-        } = Scene::new().await;
-        let bytes = pattern(2 * 1024 * 1024, 2);
-        let options = UploadOptions::default()
-            .with_attributes(
-                ObjectAttributes::default()
-                    .with_content_type(ContentType::parse("image/webp").expect("a type"))
-                    .with_cache_control("no-cache")
-                    .with_user_metadata("camera", "ü \"quoted\""),
-            )
-            .with_digest(Digest::of(DigestAlgorithm::Sha256, &bytes))
-            .with_write_id(WriteId::fresh());
-        let content = Content::from_bytes(bytes.clone());
+#[tokio::test]
+async fn what_the_name_says_needs_no_sidecar() {
+    let base = Base::new();
+    let provider = base.open_plain().await;
+    assert!(!provider.capabilities().has(Capability::Checksum));
+    let png = ContentType::parse("image/png").expect("a type");
+    for (name, content_type, sidecars) in [
+        ("a.png", Some(&png), 0),
+        ("a", None, 0),
+        ("b.png", None, 1),
+        ("b", Some(&png), 2),
+    ] {
+        let mut options = UploadOptions::default();
+        options.attributes.content_type = content_type.cloned();
         provider
-            .upload(&key("a/b.png"), content, &options)
+            .upload(&key(name), Content::from("x"), &options)
             .await
-            .expect("uploaded");
-        put(&provider, "plain.txt", "plain").await;
-        let before = [
-            metadata(&provider, "a/b.png").await,
-            metadata(&provider, "plain.txt").await,
-        ];
-        drop(provider);
-
-        let copy = folder.path().join("copy");
-        let status = std::process::Command::new("cp")
-            .arg("-a")
-            .arg(&base)
-            .arg(&copy)
-            .status()
-            .expect("cp runs");
-        assert!(status.success(), "cp ended with {status}");
-        std::fs::remove_dir_all(&base).expect("the first is gone");
-        let provider = open(&copy).await;
-        let after = [
-            metadata(&provider, "a/b.png").await,
-            metadata(&provider, "plain.txt").await,
-        ];
-        assert_eq!(after, before);
-        assert_eq!(after[0].attributes, options.attributes);
-        assert_eq!(after[0].digest, options.digest);
-        assert!(after[0].checksum.is_some());
-        assert!(read(&provider, "a/b.png").await == bytes);
-        assert_eq!(list_all(&provider).await, ["a/b.png", "plain.txt"]);
-    });
-}
-
-pub(crate) fn a_file_and_a_folder_exclude_each_other() {
-    run(async {
-        let scene = Scene::new().await;
-        let provider = &scene.provider;
-        put(provider, "a", "file").await;
-        put(provider, "d/e", "below").await;
-        let words = "exclude each other";
-        for below in ["a/b", "a/b/c"] {
-            check_refused(
-                try_put(provider, below, "x").await,
-                ErrorKind::InvalidInput,
-                words,
-            );
-            check_refused(try_read(provider, below).await, ErrorKind::NotFound, "no object");
-            let deleted = provider.delete(&key(below), &DeleteOptions::default()).await;
-            assert_eq!(deleted.expect("answered"), DeleteOutcome::Absent);
-        }
-        check_refused(try_put(provider, "d", "x").await, ErrorKind::InvalidInput, words);
-        for (from, to) in [("a", "d"), ("d/e", "a/b")] {
-            let copied = provider.copy(&key(from), &key(to), &CopyOptions::default()).await;
-            check_refused(copied, ErrorKind::InvalidInput, words);
-        }
-        assert_eq!(list_all(provider).await, ["a", "d/e"]);
+            .expect("stored");
         assert_eq!(
-            (&read(provider, "a").await[..], &read(provider, "d/e").await[..]),
-            (&b"file"[..], &b"below"[..])
+            head(&provider, name)
+                .await
+                .expect("there")
+                .attributes
+                .content_type
+                .as_ref(),
+            content_type
         );
-
-        std::fs::create_dir_all(scene.path("left/over")).expect("an empty folder");
-        std::fs::remove_dir(scene.path("left/over")).expect("only the upper one is left");
-        put(provider, "left", "object").await;
-        assert_eq!(
-            std::fs::read(scene.path("left")).expect("a plain file"),
-            b"object"
-        );
-    });
+        assert_eq!(base.sidecars().len(), sidecars, "{name}");
+    }
+    // With a sidecar before and none after.
+    provider
+        .upload(&key("b"), Content::from("y"), &UploadOptions::default())
+        .await
+        .expect("stored");
+    assert_eq!(base.sidecars().len(), 1);
+    assert_eq!(get(&provider, "b").await.expect("read"), b"y");
 }
 
-pub(crate) fn long_keys_work_below_a_long_base_path() {
-    run(async {
-        let folder = tempfile::tempdir().expect("a folder");
-        // With the key the whole path is longer than the 4,096 bytes that the kernel takes in one call.
-        let mut base = folder.path().to_owned();
-        while base.as_os_str().len() < 3_700 {
-            base.push("d".repeat(200));
-        }
-        let provider = open(&base).await;
-        let deep = format!("{}x", "k/".repeat(511));
-        let wide = [
-            &*"w".repeat(255),
-            &"w".repeat(255),
-            &"w".repeat(255),
-            &"w".repeat(255),
-            "w",
-        ]
-        .join("/");
-        let wide = &wide[..1024];
-        let deep = format!("{deep}y");
-        for name in [deep.as_str(), wide.trim_end_matches('/')] {
-            assert!(name.len() >= 1023 && base.as_os_str().len() + name.len() > 4_096);
-            put(&provider, name, "first").await;
-            put(&provider, name, "second").await;
-            assert_eq!(&read(&provider, name).await[..], b"second");
-            assert_eq!(metadata(&provider, name).await.size_bytes, 6);
-            assert_eq!(list_all(&provider).await, [name]);
-            let copied = provider
-                .copy(&key(name), &key("copy"), &CopyOptions::default())
-                .await;
-            assert_eq!(copied.expect("copied").size_bytes, 6);
-            for gone in [name, "copy"] {
-                let outcome = provider.delete(&key(gone), &DeleteOptions::default()).await;
-                assert_eq!(outcome.expect("answered"), DeleteOutcome::Existed);
-            }
-            assert!(list_all(&provider).await.is_empty());
-        }
-    });
+#[tokio::test]
+async fn an_unknown_format_is_refused() {
+    let base = Base::new();
+    std::fs::create_dir(base.path().join(".boards-storage")).expect("made");
+    std::fs::write(
+        base.path().join(".boards-storage/format"),
+        "boards-storage local 2\n",
+    )
+    .expect("written");
+    let error = LocalProvider::open("local", base.settings())
+        .await
+        .expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains("boards-storage local 2"), "{error}");
 }
 
-pub(crate) fn a_segment_has_at_most_255_bytes() {
-    run(async {
-        let scene = Scene::new().await;
-        let provider = &scene.provider;
-        for (good, bad) in [
-            ("s".repeat(255), "s".repeat(256)),
-            ("é".repeat(127), "é".repeat(128)),
-        ] {
-            put(provider, &format!("{good}/{good}"), "x").await;
-            assert!(scene.path(&format!("{good}/{good}")).is_file());
-            for bad in [bad.clone(), format!("{bad}/x"), format!("x/{bad}")] {
-                check_refused(try_put(provider, &bad, "x").await, ErrorKind::InvalidInput, "255");
-                check_refused(try_read(provider, &bad).await, ErrorKind::InvalidInput, "255");
-                let described = provider.metadata(&key(&bad), &CallOptions::default()).await;
-                check_refused(described, ErrorKind::InvalidInput, "255");
-            }
+#[tokio::test]
+async fn a_base_that_cannot_be_used_is_told() {
+    let base = Base::new();
+    std::fs::write(base.path().join("file"), "").expect("written");
+    let open = |path: &str| LocalProvider::open("local", LocalSettings::new(base.path().join(path)));
+    assert_eq!(kind(open("file").await), ErrorKind::Configuration);
+    assert_eq!(
+        kind(LocalProvider::open("local", LocalSettings::new("")).await),
+        ErrorKind::Configuration
+    );
+    let url = base.settings().with_public_url_base("cdn.example.com");
+    assert_eq!(
+        kind(LocalProvider::open("local", url).await),
+        ErrorKind::Configuration
+    );
+    let made = open("new/deep/base").await.expect("made");
+    made.probe(&Default::default()).await.expect("usable");
+    std::fs::rename(base.path().join("new"), base.path().join("old")).expect("moved");
+    assert_eq!(
+        kind(made.probe(&Default::default()).await),
+        ErrorKind::ProviderUnavailable
+    );
+}
+
+#[tokio::test]
+async fn a_reader_makes_nothing() {
+    let base = Base::new();
+    std::fs::write(base.path().join("a.txt"), "a").expect("written");
+    let provider = base.open().await;
+    assert_eq!(get(&provider, "a.txt").await.expect("read"), b"a");
+    assert_eq!(kind(head(&provider, "b").await), ErrorKind::NotFound);
+    provider.probe(&Default::default()).await.expect("usable");
+    drop(provider);
+    assert_eq!(base.files(""), ["a.txt".to_owned()].into());
+    assert!(!base.path().join(".boards-storage").exists());
+}
+
+#[tokio::test]
+async fn the_longest_keys_work_below_a_long_base() {
+    let base = Base::new();
+    // Together longer than any absolute path may be.
+    let deep = format!("{}/x", "d".repeat(250)).repeat(14);
+    let mut path = base.path().to_owned();
+    path.push(deep);
+    let provider = LocalProvider::open("local", LocalSettings::new(&path))
+        .await
+        .expect("opened");
+    let segment = "s".repeat(255);
+    let name = format!(
+        "{segment}/{segment}/{segment}/{}/{}",
+        "t".repeat(127),
+        "e".repeat(128)
+    );
+    assert_eq!(name.len(), 1024);
+    put(&provider, &name, b"far").await;
+    assert_eq!(get(&provider, &name).await.expect("read"), b"far");
+    provider
+        .delete(&key(&name), &DeleteOptions::default())
+        .await
+        .expect("deleted");
+    assert_eq!(kind(head(&provider, &name).await), ErrorKind::NotFound);
+    let error = kind(head(&provider, &"s".repeat(256)).await);
+    assert_eq!(error, ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn an_object_and_a_folder_exclude_each_other() {
+    let base = Base::new();
+    let provider = base.open().await;
+    put(&provider, "a", b"1").await;
+    put(&provider, "f/g", b"1").await;
+    for name in ["a/b", "a/b/c", "f"] {
+        let refused = provider
+            .upload(&key(name), Content::from("x"), &UploadOptions::default())
+            .await;
+        assert_eq!(kind(refused), ErrorKind::InvalidInput, "{name}");
+        assert_eq!(kind(head(&provider, name).await), ErrorKind::NotFound, "{name}");
+        let absent = provider
+            .delete(&key(name), &DeleteOptions::default())
+            .await
+            .expect("nothing to delete");
+        assert_eq!(absent, DeleteOutcome::Absent, "{name}");
+    }
+    assert_eq!(base.sidecars().len(), 2);
+    // An empty folder that somebody left there is in nobody's way.
+    std::fs::create_dir(base.path().join("empty")).expect("made");
+    put(&provider, "empty", b"2").await;
+    assert_eq!(get(&provider, "empty").await.expect("read"), b"2");
+}
+
+#[tokio::test]
+async fn a_segment_has_at_most_255_bytes() {
+    let base = Base::new();
+    let provider = base.open().await;
+    for (good, bad) in [
+        ("s".repeat(255), "s".repeat(256)),
+        ("é".repeat(127), "é".repeat(128)),
+    ] {
+        put(&provider, &format!("{good}/{good}"), b"x").await;
+        assert!(base.path().join(&good).join(&good).is_file());
+        for bad in [bad.clone(), format!("{bad}/x"), format!("x/{bad}")] {
+            let stored = provider
+                .upload(&key(&bad), Content::from("x"), &UploadOptions::default())
+                .await
+                .expect_err("too long");
+            assert!(stored.to_string().contains("255"), "{stored}");
+            assert_eq!(stored.kind(), ErrorKind::InvalidInput);
+            assert_eq!(kind(get(&provider, &bad).await), ErrorKind::InvalidInput);
+            assert_eq!(kind(head(&provider, &bad).await), ErrorKind::InvalidInput);
         }
-        assert_eq!(list_all(provider).await.len(), 2);
-    });
+    }
+}
+
+#[tokio::test]
+async fn a_folder_is_no_object() {
+    let base = Base::new();
+    let provider = base.open().await;
+    put(&provider, "folder/object", b"x").await;
+    std::fs::create_dir(base.path().join("empty")).expect("made");
+    for name in ["folder", "empty"] {
+        assert_eq!(kind(get(&provider, name).await), ErrorKind::NotFound);
+        assert_eq!(kind(head(&provider, name).await), ErrorKind::NotFound);
+        assert!(
+            !provider
+                .exists(&key(name), &Default::default())
+                .await
+                .expect("asked")
+        );
+        let copied = provider.copy(&key(name), &key("to"), &Default::default()).await;
+        assert_eq!(kind(copied), ErrorKind::NotFound);
+        let deleted = provider.delete(&key(name), &DeleteOptions::default()).await;
+        assert_eq!(deleted.expect("answered"), DeleteOutcome::Absent);
+    }
+    assert!(base.path().join("folder/object").is_file() && base.path().join("empty").is_dir());
 }

@@ -1,232 +1,220 @@
-//! Listings: their order against a model, and their memory in one great folder.
+//! Listings against a sorted model, with windows so small that every folder is read several times.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
-use boards_storage_core::{ListOptions, StorageKey, StorageProvider};
-use futures_util::TryStreamExt;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use boards_storage_core::{ListEntry, ListOptions, StorageKey, StorageProvider};
+use boards_storage_local::LocalProvider;
+use futures_util::StreamExt;
+use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
-use crate::child::{Running, tell};
-use crate::support::{Scene, list, list_all, open, run};
+use crate::processes::{start, tell};
+use crate::support::Base;
 
-/// How many files the great listing has unless the environment says otherwise.
+/// How many files the great listing has unless `LOCAL_LIST_FILES` says otherwise.
 const FILES: usize = 20_000;
 
 /// How much the memory of a process may grow by a listing, whatever its length.
-const GROWTH_KIB_MAX: u64 = 32 * 1024;
+const GROWTH_KIB_MAX: u64 = 24 * 1024;
 
-/// Returns what a listing must give.
+/// Makes an empty file, unless a file stands where a folder would have to be, or the other way round.
+fn touch(base: &Path, name: &str) {
+    let path = base.join(name);
+    let folder = path.parent().expect("a folder");
+    if std::fs::create_dir_all(folder).is_ok() && !path.is_dir() {
+        std::fs::write(&path, "").expect("written");
+    }
+}
+
+async fn listed(provider: &LocalProvider, options: &ListOptions) -> Vec<String> {
+    let entries: Vec<_> = provider.list(options).await.expect("listed").collect().await;
+    let names = entries.into_iter().map(|entry| match entry.expect("an entry") {
+        ListEntry::Object(metadata) => {
+            assert!(metadata.etag.is_some() && metadata.modified.is_some());
+            metadata.key.as_str().to_owned()
+        }
+        ListEntry::Prefix(prefix) => prefix,
+    });
+    names.collect()
+}
+
+/// Says what a listing must give, from the sorted keys.
 fn model(keys: &BTreeSet<String>, options: &ListOptions) -> Vec<String> {
-    let matching = keys.iter().filter(|key| key.starts_with(&options.prefix));
-    let fold = |key: &String| match &options.delimiter {
-        Some(delimiter) => match key[options.prefix.len()..].find(delimiter.as_str()) {
-            Some(at) => key[..options.prefix.len() + at + delimiter.len()].to_owned(),
-            None => key.clone(),
-        },
-        None => key.clone(),
-    };
-    let entries: BTreeSet<String> = matching.map(fold).collect();
-    let is_after = |entry: &String| options.start_after.as_ref().is_none_or(|start| entry > start);
-    entries
+    let after = options.start_after.clone().unwrap_or_default();
+    let mut names = BTreeSet::new();
+    for key in keys.iter().filter(|key| key.starts_with(&options.prefix)) {
+        let rest = &key[options.prefix.len()..];
+        match rest.find('/').filter(|_| options.delimiter.is_some()) {
+            Some(end) => names.insert(key[..options.prefix.len() + end + 1].to_owned()),
+            None => names.insert(key.clone()),
+        };
+    }
+    names
         .into_iter()
-        .filter(is_after)
+        .filter(|name| *name > after)
         .take(options.limit.unwrap_or(usize::MAX))
         .collect()
 }
 
-fn random_name(random: &mut StdRng, characters: &[char], length_max: usize) -> String {
-    (0..random.random_range(1..=length_max))
-        .map(|_| characters[random.random_range(0..characters.len())])
-        .collect()
+fn segment() -> impl Strategy<Value = String> {
+    // What sorts before and after the slash, and around each other's ends.
+    proptest::collection::vec(
+        prop_oneof![
+            Just('a'),
+            Just('b'),
+            Just('-'),
+            Just('.'),
+            Just('0'),
+            Just('ü'),
+            Just(' ')
+        ],
+        1..3,
+    )
+    .prop_map(|letters| letters.into_iter().collect::<String>())
+    .prop_filter("no key has it", |segment| segment != "." && segment != "..")
 }
 
-/// Makes files whose names lie on both sides of `/` in byte order.
-fn random_tree(random: &mut StdRng, base: &Path) -> BTreeSet<String> {
+fn name() -> impl Strategy<Value = String> {
+    proptest::collection::vec(segment(), 1..4).prop_map(|segments| segments.join("/"))
+}
+
+/// Text that need not be a key: names, folders, and parts of both.
+fn text() -> impl Strategy<Value = String> {
+    (name(), 0_usize..8, any::<bool>()).prop_map(|(name, cut, slash)| {
+        let mut text: String = name.chars().take(cut).collect();
+        if slash {
+            text.push('/');
+        }
+        text
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_listing_is_the_sorted_model(
+        names in proptest::collection::vec(name(), 0..40),
+        prefix in prop_oneof![Just(String::new()), text()],
+        start_after in proptest::option::of(text()),
+        has_delimiter: bool,
+        limit in proptest::option::of(1_usize..20),
+        window in 1_usize..6,
+    ) {
+        let base = Base::new();
+        for name in &names {
+            touch(base.path(), name);
+        }
+        // What is empty or reserved is never seen.
+        std::fs::create_dir_all(base.path().join("a empty/b")).expect("made");
+        touch(base.path(), ".boards-storage/multipart/x");
+        let keys: BTreeSet<String> = base.files("").into_iter().filter(|name| StorageKey::parse(name).is_ok()).collect();
+        let mut options = ListOptions::default().with_prefix(prefix);
+        options.start_after = start_after;
+        options.limit = limit;
+        options.delimiter = has_delimiter.then(|| "/".to_owned());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let found = runtime.block_on(async {
+            let provider = base.open().await.with_list_window(window);
+            listed(&provider, &options).await
+        });
+        assert_eq!(found, model(&keys, &options), "{options:?} of {keys:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_far_beyond_the_window_is_listed_once_and_in_order() {
+    let base = Base::new();
+    std::fs::create_dir(base.path().join("d")).expect("made");
     let mut keys = BTreeSet::new();
-    for _ in 0..random.random_range(1..200) {
-        let segments = random.random_range(1..=4);
-        let name = |_| random_name(random, &['a', 'b', '-', '.', '0', ' ', 'é', '\u{10348}'], 3);
-        let text = (0..segments).map(name).collect::<Vec<_>>().join("/");
-        let path = base.join(&text);
-        if StorageKey::parse(&text).is_err() || path.is_dir() {
-            continue;
-        }
-        // Where a file is in the way of the folder, the key is left out.
-        if std::fs::create_dir_all(path.parent().expect("a folder")).is_ok() {
-            std::fs::write(path, "").expect("a file");
-            keys.insert(text);
-        }
+    for index in 0..20_000_u32 {
+        // Scattered, so that the order on the disk is another.
+        let name = format!("d/{:08x}", index.wrapping_mul(2_654_435_761));
+        std::fs::write(base.path().join(&name), "").expect("written");
+        keys.insert(name);
     }
-    keys
+    let provider = base.open().await.with_list_window(700);
+    let all = ListOptions::default();
+    assert_eq!(
+        listed(&provider, &all).await,
+        keys.iter().cloned().collect::<Vec<_>>()
+    );
+    let middle = keys.iter().nth(9_999).expect("the middle");
+    let rest = ListOptions::default()
+        .with_prefix("d/")
+        .with_start_after(middle.clone());
+    assert_eq!(listed(&provider, &rest).await.len(), 10_000);
 }
 
-fn random_options(random: &mut StdRng, keys: &BTreeSet<String>) -> ListOptions {
-    let mut text = |is_cut: bool| {
-        let index = random.random_range(0..keys.len());
-        let key = keys.iter().nth(index).expect("a key");
-        let characters = if is_cut {
-            random.random_range(0..=key.chars().count())
-        } else {
-            usize::MAX
-        };
-        key.chars().take(characters).collect::<String>()
-    };
-    let (prefix, whole, cut) = (text(true), text(false), text(true));
-    let mut options = ListOptions::default();
-    if random.random_bool(0.5) {
-        options = options.with_prefix(prefix);
+#[tokio::test]
+async fn names_that_are_no_keys_are_left_out() {
+    use std::os::unix::ffi::OsStrExt;
+    let base = Base::new();
+    for name in [&b"ok"[..], b"back\\slash", b"new\nline", b"\xff\xfe", b"\x7f"] {
+        std::fs::write(base.path().join(std::ffi::OsStr::from_bytes(name)), "").expect("written");
     }
-    match random.random_range(0..5) {
-        0 => options = options.with_start_after(whole),
-        1 => options = options.with_start_after(cut),
-        2 => options = options.with_start_after(cut + "/"),
-        _ => {}
-    }
-    if random.random_bool(0.4) {
-        options = options.with_delimiter("/");
-    }
-    if random.random_bool(0.4) {
-        options = options.with_limit(random.random_range(1..50));
-    }
-    options
+    let bad = base.path().join("bad\\folder");
+    std::fs::create_dir(&bad).expect("made");
+    std::fs::write(bad.join("x"), "").expect("written");
+    let provider = base.open().await;
+    assert_eq!(listed(&provider, &ListOptions::default()).await, ["ok"]);
+    assert_eq!(
+        listed(&provider, &ListOptions::default().with_delimiter("/")).await,
+        ["ok"]
+    );
 }
 
-pub(crate) fn every_listing_equals_the_model() {
-    let seed: u64 = rand::random();
-    let mut random = StdRng::seed_from_u64(seed);
-    run(async {
-        for _ in 0..20 {
-            let scene = Scene::new().await;
-            let keys = random_tree(&mut random, &scene.base);
-            if keys.is_empty() {
-                continue;
-            }
-            let window = random.random_range(1..20);
-            let provider = scene.provider.with_list_window(window);
-            for _ in 0..40 {
-                let options = random_options(&mut random, &keys);
-                let listed = list(&provider, &options).await;
-                assert_eq!(
-                    listed,
-                    model(&keys, &options),
-                    "seed {seed}, window {window}, {options:?}, {keys:?}"
-                );
-            }
-        }
-    });
-}
-
-pub(crate) fn a_folder_of_20_000_is_listed_in_order() {
-    let seed: u64 = rand::random();
-    let mut random = StdRng::seed_from_u64(seed);
-    run(async {
-        let scene = Scene::new().await;
-        let folder = scene.path("great/folder");
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let mut keys = BTreeSet::new();
-        while keys.len() < FILES {
-            let name = random_name(&mut random, &['a', 'b', 'c', 'Z', '-', '0', '9', 'ü'], 12);
-            std::fs::File::create(folder.join(&name)).expect("a file");
-            keys.insert(format!("great/folder/{name}"));
-        }
-        let sorted: Vec<String> = keys.iter().cloned().collect();
-        assert!(list_all(&scene.provider).await == sorted, "seed {seed}");
-        for window in [3_000, FILES, FILES - 1] {
-            let provider = open(&scene.base).await.with_list_window(window);
-            assert!(
-                list_all(&provider).await == sorted,
-                "seed {seed}, window {window}"
-            );
-            let first = |index: usize| sorted[index].chars().nth("great/folder/".len()).expect("a name");
-            for start in [0, 2_999, 3_000, FILES - 1] {
-                for options in [
-                    ListOptions::default().with_start_after(&*sorted[start]),
-                    ListOptions::default()
-                        .with_start_after(&*sorted[start])
-                        .with_limit(2_500),
-                    ListOptions::default()
-                        .with_prefix(format!("great/folder/{}", first(start)))
-                        .with_limit(1_500),
-                    ListOptions::default()
-                        .with_prefix("great/folder/")
-                        .with_delimiter("/"),
-                ] {
-                    let listed = list(&provider, &options).await;
-                    assert!(
-                        listed == model(&keys, &options),
-                        "seed {seed}, window {window}, {options:?}"
-                    );
-                }
-            }
-        }
-    });
-}
-
-/// Lists `LOCAL_LIST_FILES` empty files of one folder, and prints how long it took and how much memory.
-pub(crate) fn list_million() {
+#[tokio::test]
+async fn a_long_listing_needs_no_more_memory_than_a_short_one() {
     let files = match std::env::var("LOCAL_LIST_FILES") {
         Ok(text) => text.parse().expect("LOCAL_LIST_FILES is a number"),
         Err(_) => FILES,
     };
-    let folder = tempfile::tempdir().expect("a folder");
-    let lines = Running::start("list", &folder.path().join("base"), &[&files.to_string()]).finish();
-    let [figures] = lines.as_slice() else {
-        panic!("expected one line: {lines:?}")
-    };
-    tell(&format!("listing: {figures}"));
-    assert!(
-        figures.starts_with(&format!("{files} entries in order,")),
-        "{figures}"
-    );
+    let base = Base::new();
+    std::fs::create_dir(base.path().join("folder")).expect("made");
+    for index in 0..u32::try_from(files).expect("fewer than 2^32") {
+        // In no order, and each once: the multiplier is odd.
+        let name = format!("folder/file-{:08x}.bin", index.wrapping_mul(2_654_435_761));
+        std::fs::File::create(base.path().join(name)).expect("a file");
+    }
+    let output = start(&base, "list", files).wait_with_output().expect("ended");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    let figures = said
+        .lines()
+        .find(|line| line.contains("entries in order"))
+        .expect("figures");
+    tell(figures);
 }
 
 /// A process of its own, whose greatest memory is that of the listing.
-pub(crate) fn child(base: &Path, files: usize) {
-    let folder = base.join("folder");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    for index in 0..files {
-        // In no order, and each once: the multiplier is odd.
-        let name = u32::try_from(index)
-            .expect("fewer than 2^32")
-            .wrapping_mul(2_654_435_761);
-        std::fs::File::create(folder.join(format!("file-{name:08x}.bin"))).expect("a file");
+pub(crate) async fn list_all(provider: &LocalProvider, files: usize) {
+    let (before, begun) = (memory_max_kib(), Instant::now());
+    let mut entries = provider.list(&ListOptions::default()).await.expect("a listing");
+    let (mut count, mut last) = (0, String::new());
+    while let Some(entry) = entries.next().await {
+        let entry = entry.expect("a whole listing");
+        assert!(entry.name() > last.as_str(), "{} after {last}", entry.name());
+        last.clear();
+        last.push_str(entry.name());
+        count += 1;
     }
-    let before = memory_max_kib();
-    run(async {
-        let provider = open(base).await;
-        let begun = Instant::now();
-        let mut entries = provider.list(&ListOptions::default()).await.expect("a listing");
-        let (mut count, mut last) = (0, String::new());
-        while let Some(entry) = entries.try_next().await.expect("a whole listing") {
-            assert!(entry.name() > last.as_str(), "{} after {last}", entry.name());
-            last.clear();
-            last.push_str(entry.name());
-            count += 1;
-        }
-        let seconds = begun.elapsed().as_secs_f64();
-        let after = memory_max_kib();
-        assert_eq!(count, files);
-        assert!(
-            after - before < GROWTH_KIB_MAX,
-            "the memory grew from {before} to {after} KiB"
-        );
-        tell(&format!(
-            "{count} entries in order, {seconds:.2} s, greatest memory {before} KiB before, {after} KiB after"
-        ));
-    });
+    let (seconds, after) = (begun.elapsed().as_secs_f64(), memory_max_kib());
+    assert_eq!(count, files);
+    assert!(
+        after - before < GROWTH_KIB_MAX,
+        "the memory grew from {before} to {after} KiB"
+    );
+    tell(&format!(
+        "{count} entries in order, {seconds:.2} s, greatest memory {before} KiB before, {after} KiB after"
+    ));
 }
 
 /// Returns the greatest memory that this process ever had.
 fn memory_max_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells it");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .expect("VmHWM");
-    line.trim()
+    let mut lines = status.lines();
+    let text = lines.find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+    text.trim()
         .trim_end_matches(" kB")
         .parse()
         .expect("a number of KiB")

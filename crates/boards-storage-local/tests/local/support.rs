@@ -1,162 +1,130 @@
-//! What the tests share.
+//! A base directory with its provider, and how to look at both.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use boards_storage_core::{
-    CallOptions, Content, DownloadOptions, Error, ErrorKind, ListEntry, ListOptions, ObjectMetadata, Result,
+    CallOptions, Content, ContentType, DownloadOptions, ErrorKind, ObjectAttributes, ObjectMetadata, Result,
     StorageKey, StorageProvider, UploadOptions,
 };
 use boards_storage_local::{LocalProvider, LocalSettings};
-use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::StreamExt;
 use tempfile::TempDir;
 
-/// The folder of everything that is no object.
-pub(crate) const INTERNAL: &str = ".boards-storage";
-
-/// The most that a test reads into memory.
-pub(crate) const BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// A provider on a fresh base directory, beside which there is room for other things.
-pub(crate) struct Scene {
+pub(crate) struct Base {
     pub(crate) folder: TempDir,
-    pub(crate) base: PathBuf,
-    pub(crate) provider: LocalProvider,
 }
 
-impl Scene {
-    pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let base = folder.path().join("base");
-        let provider = open(&base).await;
+impl Base {
+    pub(crate) fn new() -> Self {
         Self {
-            folder,
-            base,
-            provider,
+            folder: tempfile::tempdir().expect("a temporary folder"),
         }
     }
 
-    pub(crate) fn path(&self, key: &str) -> PathBuf {
-        self.base.join(key)
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
     }
-}
 
-/// Runs a test on several threads.
-pub(crate) fn run<F: Future>(work: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(work)
-}
+    pub(crate) fn settings(&self) -> LocalSettings {
+        LocalSettings::new(self.path())
+    }
 
-pub(crate) async fn try_open(base: &Path) -> Result<LocalProvider> {
-    LocalProvider::open("local", LocalSettings::new(base).without_fsync()).await
-}
+    pub(crate) async fn open(&self) -> LocalProvider {
+        LocalProvider::open("local", self.settings())
+            .await
+            .expect("opened")
+    }
 
-pub(crate) async fn open(base: &Path) -> LocalProvider {
-    try_open(base).await.expect("opened")
+    /// Opens it without checksums, so that an object may have no sidecar.
+    pub(crate) async fn open_plain(&self) -> LocalProvider {
+        LocalProvider::open("local", self.settings().without_checksum())
+            .await
+            .expect("opened")
+    }
+
+    /// Returns the paths of all files below a folder, relative to the base.
+    pub(crate) fn files(&self, folder: &str) -> BTreeSet<String> {
+        let mut files = BTreeSet::new();
+        let mut folders = vec![self.path().join(folder)];
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = std::fs::read_dir(&folder) else {
+                continue;
+            };
+            for entry in entries {
+                let entry = entry.expect("an entry");
+                if entry.file_type().expect("a type").is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    let path = entry.path();
+                    let path = path.strip_prefix(self.path()).expect("below the base");
+                    files.insert(path.to_str().expect("UTF-8").to_owned());
+                }
+            }
+        }
+        files
+    }
+
+    /// Returns the sidecars.
+    pub(crate) fn sidecars(&self) -> Vec<PathBuf> {
+        self.files(".boards-storage/meta")
+            .into_iter()
+            .map(|path| self.path().join(path))
+            .collect()
+    }
+
+    /// Returns the staged payloads.
+    pub(crate) fn staged(&self) -> Vec<String> {
+        let files = self.files(".boards-storage/staging").into_iter();
+        files
+            .filter(|path| !path.ends_with("/owner") && !path.ends_with("/notes"))
+            .collect()
+    }
 }
 
 pub(crate) fn key(text: &str) -> StorageKey {
     StorageKey::parse(text).expect("a key")
 }
 
-pub(crate) async fn try_put(
-    provider: &LocalProvider,
-    text: &str,
-    bytes: impl Into<Bytes>,
-) -> Result<ObjectMetadata> {
+pub(crate) fn attributes() -> ObjectAttributes {
+    ObjectAttributes::default()
+        .with_content_type(ContentType::parse("image/webp").expect("a type"))
+        .with_user_metadata("origin", "Zürich")
+}
+
+pub(crate) async fn put(provider: &LocalProvider, name: &str, bytes: &[u8]) -> ObjectMetadata {
+    let options = UploadOptions::default().with_attributes(attributes());
     provider
-        .upload(&key(text), Content::from_bytes(bytes), &UploadOptions::default())
+        .upload(&key(name), Content::from(bytes.to_vec()), &options)
         .await
+        .expect("stored")
 }
 
-pub(crate) async fn put(provider: &LocalProvider, text: &str, bytes: impl Into<Bytes>) -> ObjectMetadata {
-    try_put(provider, text, bytes).await.expect("uploaded")
-}
-
-pub(crate) async fn try_read(provider: &LocalProvider, text: &str) -> Result<Bytes> {
-    let outcome = provider.download(&key(text), &DownloadOptions::default()).await?;
-    outcome.into_object()?.bytes(BYTES_MAX).await
-}
-
-pub(crate) async fn read(provider: &LocalProvider, text: &str) -> Bytes {
-    try_read(provider, text).await.expect("downloaded")
-}
-
-pub(crate) async fn metadata(provider: &LocalProvider, text: &str) -> ObjectMetadata {
-    provider
-        .metadata(&key(text), &CallOptions::default())
-        .await
-        .expect("described")
-}
-
-pub(crate) async fn list(provider: &LocalProvider, options: &ListOptions) -> Vec<String> {
-    let entries = provider.list(options).await.expect("a listing");
-    let name = |entry: ListEntry| entry.name().to_owned();
-    entries.map_ok(name).try_collect().await.expect("a whole listing")
-}
-
-pub(crate) async fn list_all(provider: &LocalProvider) -> Vec<String> {
-    list(provider, &ListOptions::default()).await
-}
-
-/// Checks the kind of an error, and that what it shows has these words. Returns the error.
-#[track_caller]
-pub(crate) fn check_refused<T: std::fmt::Debug>(outcome: Result<T>, kind: ErrorKind, words: &str) -> Error {
-    let error = outcome.expect_err("it must be refused");
-    let shown = format!("{error} {}", error.help().unwrap_or_default());
-    assert!(
-        error.kind() == kind && shown.contains(words),
-        "expected {kind:?} with {words:?}: {error:?}"
-    );
-    error
-}
-
-/// Returns all paths below a folder, relative to it. Links are not followed.
-pub(crate) fn paths_below(folder: &Path) -> BTreeSet<String> {
-    let mut paths = BTreeSet::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(present) = folders.pop() {
-        for entry in std::fs::read_dir(&present).expect("a readable folder") {
-            let entry = entry.expect("an entry");
-            if entry.file_type().expect("a type").is_dir() {
-                folders.push(entry.path());
-            }
-            let below = entry.path().strip_prefix(folder).expect("below").to_owned();
-            paths.insert(below.to_str().expect("UTF-8").to_owned());
-        }
+pub(crate) async fn get(provider: &LocalProvider, name: &str) -> Result<Vec<u8>> {
+    let download = provider
+        .download(&key(name), &DownloadOptions::default())
+        .await?
+        .into_object()?;
+    // As a stream, so that large objects are read as they are in earnest.
+    let mut stream = download.into_stream();
+    let mut bytes = Vec::new();
+    while let Some(piece) = stream.next().await {
+        bytes.extend_from_slice(&piece?);
     }
-    paths
+    Ok(bytes)
 }
 
-/// Returns what is staged: all files in all staging folders but the notebook and the owner's lock.
-pub(crate) fn staged_files(base: &Path) -> Vec<PathBuf> {
-    let staging = base.join(INTERNAL).join("staging");
-    let is_payload = |path: &&String| {
-        path.split_once('/')
-            .is_some_and(|(_, name)| !["owner", "notes"].contains(&name))
-    };
-    paths_below(&staging)
-        .iter()
-        .filter(is_payload)
-        .map(|path| staging.join(path))
+pub(crate) async fn head(provider: &LocalProvider, name: &str) -> Result<ObjectMetadata> {
+    provider.metadata(&key(name), &CallOptions::default()).await
+}
+
+pub(crate) fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
+    result.expect_err("an error").kind()
+}
+
+/// Returns bytes that tell their place.
+pub(crate) fn pattern(size: usize) -> Vec<u8> {
+    (0..size)
+        .map(|index| (index.wrapping_mul(31) ^ (index >> 9)).to_le_bytes()[0])
         .collect()
-}
-
-/// Returns the names of the staging folders.
-pub(crate) fn staging_folders(base: &Path) -> BTreeSet<String> {
-    let paths = paths_below(&base.join(INTERNAL).join("staging"));
-    paths.into_iter().filter(|path| !path.contains('/')).collect()
-}
-
-/// Returns bytes that differ from piece to piece.
-pub(crate) fn pattern(size_bytes: usize, seed: u64) -> Vec<u8> {
-    use rand::{RngExt, SeedableRng};
-    let mut bytes = vec![0; size_bytes];
-    rand::rngs::StdRng::seed_from_u64(seed).fill(&mut bytes[..]);
-    bytes
 }

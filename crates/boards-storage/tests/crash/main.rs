@@ -1,7 +1,7 @@
 //! `kill -9` at every phase of put, overwrite and delete, and at random instants.
 //!
-//! The test runs itself as a worker, which stores, overwrites and deletes artifacts and says what was acknowledged,
-//! until it is killed: by itself at a failpoint, or from outside. After each kill the store is opened and held
+//! The test runs itself as a worker, which stores, overwrites and deletes artifacts, and objects of a provider in
+//! place, and says what was acknowledged, until it is killed: by itself at a failpoint, or from outside. After each kill the store is opened and held
 //! against what was acknowledged: no torn object, no metadata of another object, no record without bytes, no
 //! acknowledged write lost. In the end nothing is left that no record names.
 

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use boards_storage::prelude::*;
+use boards_storage::{Digest, DigestAlgorithm, DownloadOptions, ListEntry, ListOptions, UploadOptions};
+use futures_util::TryStreamExt;
 
 use crate::worker;
 
@@ -19,8 +21,9 @@ impl Model {
         let in_flight = self.learn(said);
         runtime().block_on(async {
             let manager = worker::open(folder).await;
-            let found = read_everything(&manager).await;
+            let mut found = read_everything(&manager).await;
             manager.close().await.expect("closed");
+            found.extend(read_in_place(folder).await);
             for (id, expected) in &self.acknowledged {
                 let present = found.get(id).cloned();
                 let may_be = in_flight.as_ref().filter(|(flying, _)| flying == id).map(|(_, effect)| effect.clone());
@@ -92,7 +95,59 @@ impl Model {
             assert!(missing.is_empty(), "records without bytes: {missing:?}");
             manager.close().await.expect("closed");
         });
+        self.check_nothing_is_left_in_place(folder);
     }
+
+    /// The first write of a new process removes what dead ones staged and described.
+    fn check_nothing_is_left_in_place(&self, folder: &Path) {
+        runtime().block_on(async {
+            let objects = worker::open_objects(folder).await;
+            let last = StorageKey::parse("last").expect("a key");
+            let options = UploadOptions::default();
+            objects
+                .upload(&last, Content::from("x"), &options)
+                .await
+                .expect("stored");
+        });
+        let mut left = BTreeSet::new();
+        files_below(&folder.join("in-place/.boards-storage/staging"), &mut left);
+        files_below(&folder.join("in-place/.boards-storage/meta"), &mut left);
+        let objects = self
+            .acknowledged
+            .keys()
+            .filter(|id| id.starts_with(worker::IN_PLACE))
+            .count();
+        assert_eq!(
+            left.len(),
+            objects + 1,
+            "one sidecar for each object and nothing staged: {left:?}"
+        );
+    }
+}
+
+/// Reads every object that is overwritten in place; returns their digests.
+async fn read_in_place(folder: &Path) -> BTreeMap<String, String> {
+    let objects = worker::open_objects(folder).await;
+    let entries = objects.list(&ListOptions::default()).await.expect("listed");
+    let entries: Vec<ListEntry> = entries.try_collect().await.expect("listed");
+    let mut found = BTreeMap::new();
+    for entry in entries {
+        let key = StorageKey::parse(entry.name()).expect("a key");
+        let download = objects
+            .download(&key, &DownloadOptions::default())
+            .await
+            .expect("there");
+        let download = download.into_object().expect("sent");
+        let own = download.metadata().attributes.user_metadata["content-digest"].clone();
+        let bytes = download.bytes(1 << 24).await.expect("a whole object");
+        let digest = Digest::of(DigestAlgorithm::Blake3, &bytes).to_string();
+        assert_eq!(
+            digest, own,
+            "'{key}' is torn or has the metadata of another object"
+        );
+        found.insert(key.as_str().to_owned(), digest);
+    }
+    found
 }
 
 /// Reads every version of every artifact whole; returns the digest of each present one.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use boards_storage::prelude::*;
 use boards_storage::{
-    ByteStream, CallContext, ManagerSettings, ProviderSettings, SharedCatalog, Stack, SystemClock,
+    ByteStream, CallContext, CallOptions, DeleteOptions, Digest, DigestAlgorithm, ManagerSettings,
+    Precondition, ProviderSettings, SharedCatalog, SharedProvider, Stack, SystemClock, UploadOptions,
 };
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -17,7 +18,11 @@ use rand::{RngExt, SeedableRng};
 /// Short, so that the next worker can take over.
 pub(crate) const LEASE: Duration = Duration::from_millis(300);
 const ARTIFACTS: u32 = 12;
-const OPERATIONS: usize = 60;
+const OPERATIONS: usize = 80;
+
+/// The keys of the objects that are overwritten in place begin so.
+pub(crate) const IN_PLACE: &str = "in-place/";
+const IN_PLACE_OBJECTS: u32 = 5;
 
 pub(crate) fn run(folder: &Path) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -54,11 +59,21 @@ pub(crate) async fn open(folder: &Path) -> StorageManager {
     let manager = StorageManager::with_parts(settings, catalog, Arc::new(SystemClock), plain);
     let config = serde_json::json!({ "base_path": folder.join("objects") });
     let provider = ProviderSettings::new("local", "local", config);
-    let registry = Storage::registry().expect("a registry");
     manager
-        .register_provider("local", registry.open(&provider).await.expect("a provider"))
+        .register_provider("local", open_provider(&provider).await)
         .expect("a free name");
     manager
+}
+
+/// Opens a store of its own, whose objects are overwritten in place: artifacts have a new key for each version.
+pub(crate) async fn open_objects(folder: &Path) -> SharedProvider {
+    let config = serde_json::json!({ "base_path": folder.join("in-place") });
+    open_provider(&ProviderSettings::new("in-place", "local", config)).await
+}
+
+async fn open_provider(settings: &ProviderSettings) -> SharedProvider {
+    let registry = Storage::registry().expect("a registry");
+    registry.open(settings).await.expect("a provider")
 }
 
 fn say(line: &str) {
@@ -68,8 +83,13 @@ fn say(line: &str) {
 
 async fn work(folder: &Path, mut random: StdRng) {
     let manager = open(folder).await;
+    let objects = open_objects(folder).await;
     manager.reap(1000).await.expect("reaped");
     for _ in 0..OPERATIONS {
+        if random.random_ratio(1, 3) {
+            change_in_place(&objects, &mut random).await;
+            continue;
+        }
         let id = format!("a{}", random.random_range(0..ARTIFACTS));
         if random.random_ratio(1, 4) {
             say(&format!("begin delete {id}"));
@@ -88,6 +108,58 @@ async fn work(folder: &Path, mut random: StdRng) {
     }
 }
 
+/// Puts, overwrites or deletes an object of the provider itself.
+async fn change_in_place(objects: &SharedProvider, random: &mut StdRng) {
+    let key =
+        StorageKey::parse(format!("{IN_PLACE}{}", random.random_range(0..IN_PLACE_OBJECTS))).expect("a key");
+    if random.random_ratio(1, 4) {
+        say(&format!("begin delete {key}"));
+        objects
+            .delete(&key, &DeleteOptions::default())
+            .await
+            .expect("deleted");
+        return say(&format!("ack delete {key}"));
+    }
+    let (content, digest) = some_content(random);
+    let mut options = UploadOptions::default();
+    options.attributes = options
+        .attributes
+        .with_user_metadata("content-digest", digest.to_string());
+    options.precondition = match random.random_range(0..3) {
+        0 => Precondition::None,
+        1 => Precondition::IfAbsent,
+        _ => match objects.metadata(&key, &CallOptions::default()).await {
+            Ok(present) => Precondition::IfMatch(present.etag.expect("an etag")),
+            Err(error) if error.kind() == ErrorKind::NotFound => Precondition::None,
+            Err(error) => panic!("{error}: {error:?}"),
+        },
+    };
+    say(&format!("begin put {key} {digest}"));
+    match objects.upload(&key, content, &options).await {
+        Ok(_) => say(&format!("ack put {key} {digest}")),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => say(&format!("refused put {key}")),
+        Err(error) => panic!("{error}: {error:?}"),
+    }
+}
+
+/// Makes content of a random length, at once or in pieces, and its digest.
+fn some_content(random: &mut StdRng) -> (Content, Digest) {
+    let length = if random.random_ratio(1, 8) {
+        random.random_range(0..600_000)
+    } else {
+        random.random_range(0..9_000)
+    };
+    let mut bytes = vec![0_u8; length];
+    random.fill(&mut bytes[..]);
+    let digest = Digest::of(DigestAlgorithm::Blake3, &bytes);
+    let content = if random.random_bool(0.5) {
+        Content::from(bytes)
+    } else {
+        in_pieces(bytes)
+    };
+    (content, digest)
+}
+
 /// A stream that ends too early: the write is refused half-way and cleaned up after.
 async fn fail_to_store(manager: &StorageManager, id: &str) {
     let short = in_pieces(vec![7; 100_000]).with_length(100_001);
@@ -100,20 +172,8 @@ async fn fail_to_store(manager: &StorageManager, id: &str) {
 }
 
 async fn store(manager: &StorageManager, id: &str, random: &mut StdRng) {
-    let length = if random.random_ratio(1, 8) {
-        random.random_range(0..600_000)
-    } else {
-        random.random_range(0..9_000)
-    };
-    let mut bytes = vec![0_u8; length];
-    random.fill(&mut bytes[..]);
-    let digest = boards_storage::Digest::of(boards_storage::DigestAlgorithm::Blake3, &bytes);
+    let (content, digest) = some_content(random);
     let overwrites = random.random_bool(0.6);
-    let content = if random.random_bool(0.5) {
-        Content::from(bytes)
-    } else {
-        in_pieces(bytes)
-    };
     let mut new = NewArtifact::new(ArtifactType::Image)
         .with_artifact(ArtifactId::parse(id).expect("an id"))
         .with_content_type(ContentType::parse("image/png").expect("a type"))

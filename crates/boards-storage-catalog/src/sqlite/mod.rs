@@ -141,10 +141,24 @@ impl Catalog for SqliteCatalog {
         self.writer.run(settle::Abandon(version)).await
     }
 
-    async fn reap_intents(&self, now: Timestamp, limit: usize) -> Result<Vec<Intent>> {
-        let intents = self.writer.run(settle::Reap { now, limit }).await?;
+    async fn reap_intents(
+        &self,
+        now: Timestamp,
+        after: Option<VersionId>,
+        limit: usize,
+    ) -> Result<Vec<Intent>> {
+        let intents = self.writer.run(settle::Reap { now, after, limit }).await?;
         failpoints::reach(failpoints::REAP_AFTER)?;
         Ok(intents)
+    }
+
+    async fn ended_intents(
+        &self,
+        now: Timestamp,
+        after: Option<VersionId>,
+        limit: usize,
+    ) -> Result<Vec<Intent>> {
+        self.answer(read::ended_intents(&self.readers, now, after, limit).await)
     }
 
     async fn find(
@@ -180,8 +194,13 @@ impl Catalog for SqliteCatalog {
         Ok(tombstones)
     }
 
-    async fn tombstones(&self, before: Timestamp, limit: usize) -> Result<Vec<Tombstone>> {
-        self.answer(read::tombstones(&self.readers, before, limit).await)
+    async fn tombstones(
+        &self,
+        before: Timestamp,
+        after: Option<VersionId>,
+        limit: usize,
+    ) -> Result<Vec<Tombstone>> {
+        self.answer(read::tombstones(&self.readers, before, after, limit).await)
     }
 
     async fn purge(&self, version: VersionId) -> Result<()> {

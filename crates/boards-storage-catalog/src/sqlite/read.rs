@@ -3,14 +3,16 @@
 use std::cmp::Ordering;
 
 use boards_storage_core::{
-    ArtifactQuery, ArtifactRecord, CatalogCursor, CatalogPage, StorageKey, Tombstone, VariantIdentity,
-    VersionId, VersionSelector,
+    ArtifactQuery, ArtifactRecord, CatalogCursor, CatalogPage, Intent, StorageKey, Tombstone,
+    VariantIdentity, VersionId, VersionSelector,
 };
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteExecutor, SqlitePool};
 
-use super::row::{bytes, limit, microseconds, record, record_columns, replicas_column, time, tombstone};
+use super::row::{
+    bytes, intent, limit, microseconds, record, record_columns, replicas_column, time, tombstone,
+};
 
 /// Selects records of versions that are not deleted.
 macro_rules! select_record {
@@ -224,9 +226,35 @@ fn after_cursor(sql: &mut QueryBuilder<Sqlite>, query: &ArtifactQuery, after: &V
     }
 }
 
+/// Says which unfinished writes have ended.
+const ENDED: &str = "\
+    SELECT * FROM intents WHERE (state IN ('superseded', 'reaping') OR (state = 'active' AND lease_until <= $1)) \
+    AND version > $2 ORDER BY version LIMIT $3";
+
+pub(super) async fn ended_intents(
+    executor: impl SqliteExecutor<'_>,
+    now: Timestamp,
+    after: Option<VersionId>,
+    count_max: usize,
+) -> sqlx::Result<Vec<Intent>> {
+    let rows = sqlx::query(ENDED)
+        .bind(microseconds(now))
+        .bind(after_or_first(after))
+        .bind(limit(count_max))
+        .fetch_all(executor)
+        .await?;
+    rows.iter().map(intent).collect()
+}
+
+/// Returns what all wanted versions come after, as it is stored.
+fn after_or_first(after: Option<VersionId>) -> Vec<u8> {
+    after.map_or_else(|| vec![0], |version| bytes(version).to_vec())
+}
+
 pub(super) async fn tombstones(
     readers: &SqlitePool,
     before: Timestamp,
+    after: Option<VersionId>,
     count_max: usize,
 ) -> sqlx::Result<Vec<Tombstone>> {
     const TOMBSTONES: &str = concat!(
@@ -234,10 +262,11 @@ pub(super) async fn tombstones(
         replicas_column!(),
         "FROM versions JOIN variants ON variants.id = versions.variant_id ",
         "WHERE versions.deleted_at IS NOT NULL AND versions.purged_at IS NULL AND versions.deleted_at < $1 ",
-        "ORDER BY versions.deleted_at, versions.id LIMIT $2"
+        "AND versions.id > $2 ORDER BY versions.id LIMIT $3"
     );
     let rows = sqlx::query(TOMBSTONES)
         .bind(microseconds(before))
+        .bind(after_or_first(after))
         .bind(limit(count_max))
         .fetch_all(readers)
         .await?;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::row::{bytes, intent, limit, microseconds, replicas_column, tombstone, truncated};
+use super::row::{bytes, microseconds, replicas_column, tombstone, truncated};
 use super::writer::{Unwritten, Write};
 
 pub(super) struct Renew {
@@ -45,6 +45,7 @@ impl Write for Abandon {
 
 pub(super) struct Reap {
     pub(super) now: Timestamp,
+    pub(super) after: Option<VersionId>,
     pub(super) limit: usize,
 }
 
@@ -52,15 +53,7 @@ impl Write for Reap {
     type Answer = Vec<Intent>;
 
     async fn write(&self, connection: &mut SqliteConnection) -> Result<Vec<Intent>, Unwritten> {
-        const ENDED: &str = "\
-            SELECT * FROM intents WHERE state IN ('superseded', 'reaping') OR (state = 'active' AND lease_until <= $1) \
-            ORDER BY version LIMIT $2";
-        let rows = sqlx::query(ENDED)
-            .bind(microseconds(self.now))
-            .bind(limit(self.limit))
-            .fetch_all(&mut *connection)
-            .await?;
-        let intents = rows.iter().map(intent).collect::<sqlx::Result<Vec<_>>>()?;
+        let intents = super::read::ended_intents(&mut *connection, self.now, self.after, self.limit).await?;
         let ids = hex_list(intents.iter().map(|intent| intent.version));
         sqlx::query(
             "UPDATE intents SET state = 'reaping' WHERE state <> 'reaping' \

@@ -171,7 +171,7 @@ async fn whole_life(catalog: &SqliteCatalog, failpoint: &str) -> Result<()> {
         ..intent("b")
     };
     catalog.begin(&ended).await?;
-    for intent in catalog.reap_intents(first.now, 10).await? {
+    for intent in catalog.reap_intents(first.now, None, 10).await? {
         tell("reaped");
         catalog.abandon(intent.version).await?;
     }

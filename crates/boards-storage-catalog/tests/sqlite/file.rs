@@ -92,7 +92,10 @@ async fn everything_is_there_when_it_is_opened_again() {
         .await
         .expect("found");
     assert_eq!(found, Some(kept));
-    assert_eq!(catalog.tombstones(second(3), 10).await.expect("asked"), dead);
+    assert_eq!(
+        catalog.tombstones(second(3), None, 10).await.expect("asked"),
+        dead
+    );
     assert_eq!(
         catalog
             .find(&identity("deleted"), VersionSelector::Current)

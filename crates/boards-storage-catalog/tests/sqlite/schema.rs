@@ -150,12 +150,12 @@ async fn check_rows_of_version_1(catalog: &SqliteCatalog) {
             .len(),
         1
     );
-    let dead = catalog.tombstones(second(6), 10).await.expect("asked");
+    let dead = catalog.tombstones(second(6), None, 10).await.expect("asked");
     assert_eq!(
         (dead.len(), dead[0].version, dead[0].deleted_at),
         (1, id("b1"), second(5))
     );
-    let intents = catalog.reap_intents(second(60), 10).await.expect("asked");
+    let intents = catalog.reap_intents(second(60), None, 10).await.expect("asked");
     assert_eq!(
         (intents.len(), intents[0].version, intents[0].key.as_str()),
         (1, id("c1"), "new.png")

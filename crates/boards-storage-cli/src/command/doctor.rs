@@ -218,23 +218,22 @@ async fn examine_space(subject: &str, folder: &Path, findings: &mut Vec<Finding>
 }
 
 async fn count_unfinished(manager: &StorageManager) -> Result<Finding> {
-    let pending = manager
-        .catalog()
-        .tombstones(jiff::Timestamp::MAX, REAP_LIMIT)
+    let (catalog, now) = (manager.catalog(), jiff::Timestamp::now());
+    let writes = catalog.ended_intents(now, None, REAP_LIMIT).await?.len();
+    let deletes = catalog
+        .tombstones(jiff::Timestamp::MAX, None, REAP_LIMIT)
         .await?
         .len();
-    Ok(match pending {
-        0 => Finding::new(
-            Status::Ok,
-            "unfinished",
-            "no deleted bytes are left; unfinished writes are found by --fix",
-        ),
-        count => Finding::new(
-            Status::Warn,
-            "unfinished",
-            format!("{count} deleted versions still have bytes"),
-        )
-        .with_help("run `boards-storage doctor --fix` to remove them"),
+    let count = |count: usize| {
+        let more = if count == REAP_LIMIT { "at least " } else { "" };
+        format!("{more}{count}")
+    };
+    let message = format!("{} writes, {} deletes", count(writes), count(deletes));
+    Ok(if writes + deletes == 0 {
+        Finding::new(Status::Ok, "unfinished", message)
+    } else {
+        Finding::new(Status::Warn, "unfinished", message)
+            .with_help("run `boards-storage doctor --fix` to remove what they left behind")
     })
 }
 

@@ -407,6 +407,7 @@ fn the_doctor_finds_what_is_wrong() {
         "ok    provider local: local at ",
         "ok    catalog: ",
         " free",
+        "ok    unfinished: 0 writes, 0 deletes",
     ]);
     assert!(!said.out.contains("fail"), "{}", said.out);
     let json = place.run("doctor --json").ok().json();

@@ -1,6 +1,7 @@
 //! A catalog in memory: for tests, and for programs that need no records after they end.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -51,6 +52,18 @@ struct OpenIntent {
     overwrite: bool,
     /// Whether its writer may still commit.
     is_active: bool,
+}
+
+impl OpenIntent {
+    /// Says whether its bytes may be removed.
+    fn has_ended(&self, now: Timestamp) -> bool {
+        !self.is_active || self.intent.lease_until <= now
+    }
+}
+
+/// Returns the versions after one, or all.
+fn after_or_first(after: Option<VersionId>) -> (Bound<VersionId>, Bound<VersionId>) {
+    (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
 }
 
 impl MemoryCatalog {
@@ -149,18 +162,39 @@ impl Catalog for MemoryCatalog {
         Ok(())
     }
 
-    async fn reap_intents(&self, now: Timestamp, limit: usize) -> Result<Vec<Intent>> {
+    async fn reap_intents(
+        &self,
+        now: Timestamp,
+        after: Option<VersionId>,
+        limit: usize,
+    ) -> Result<Vec<Intent>> {
+        let ended = self.ended_intents(now, after, limit).await?;
         let mut state = self.state();
-        let ended = state
-            .intents
-            .values_mut()
-            .filter(|open| !open.is_active || open.intent.lease_until <= now);
+        // One that was settled since is nobody's to take any more.
+        let taken = ended
+            .into_iter()
+            .filter(|intent| match state.intents.get_mut(&intent.version) {
+                Some(open) if open.has_ended(now) => {
+                    open.is_active = false;
+                    true
+                }
+                _ => false,
+            });
+        Ok(taken.collect())
+    }
+
+    async fn ended_intents(
+        &self,
+        now: Timestamp,
+        after: Option<VersionId>,
+        limit: usize,
+    ) -> Result<Vec<Intent>> {
+        let state = self.state();
+        let ended = state.intents.range(after_or_first(after)).map(|(_, open)| open);
         Ok(ended
+            .filter(|open| open.has_ended(now))
             .take(limit)
-            .map(|open| {
-                open.is_active = false;
-                open.intent.clone()
-            })
+            .map(|open| open.intent.clone())
             .collect())
     }
 
@@ -247,11 +281,17 @@ impl Catalog for MemoryCatalog {
         Ok(tombstones)
     }
 
-    async fn tombstones(&self, before: Timestamp, limit: usize) -> Result<Vec<Tombstone>> {
+    async fn tombstones(
+        &self,
+        before: Timestamp,
+        after: Option<VersionId>,
+        limit: usize,
+    ) -> Result<Vec<Tombstone>> {
         let state = self.state();
         Ok(state
             .tombstones
-            .values()
+            .range(after_or_first(after))
+            .map(|(_, dead)| dead)
             .filter(|dead| dead.deleted_at < before)
             .take(limit)
             .cloned()

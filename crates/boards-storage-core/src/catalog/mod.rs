@@ -91,8 +91,22 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     async fn abandon(&self, version: VersionId) -> Result<()>;
 
     /// Takes intents whose lease ended before `now` out of their writers' hands and returns them, with those taken
-    /// before and not yet abandoned: their bytes may be removed. At most `limit`.
-    async fn reap_intents(&self, now: Timestamp, limit: usize) -> Result<Vec<Intent>>;
+    /// before and not yet abandoned: their bytes may be removed. In the order of their versions, those after `after`,
+    /// at most `limit`.
+    async fn reap_intents(
+        &self,
+        now: Timestamp,
+        after: Option<VersionId>,
+        limit: usize,
+    ) -> Result<Vec<Intent>>;
+
+    /// Returns what [`Catalog::reap_intents`] would, and takes nothing.
+    async fn ended_intents(
+        &self,
+        now: Timestamp,
+        after: Option<VersionId>,
+        limit: usize,
+    ) -> Result<Vec<Intent>>;
 
     /// Returns a version of a variant, unless it is deleted.
     async fn find(
@@ -114,8 +128,14 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     /// Nothing found is no error. Deleting a present version makes the newest one that is left the present one.
     async fn tombstone(&self, target: &DeleteTarget, at: Timestamp) -> Result<Vec<Tombstone>>;
 
-    /// Returns deleted versions whose bytes are not known to be gone, deleted before `before`. At most `limit`.
-    async fn tombstones(&self, before: Timestamp, limit: usize) -> Result<Vec<Tombstone>>;
+    /// Returns deleted versions whose bytes are not known to be gone, deleted before `before`. In the order of their
+    /// versions, those after `after`, at most `limit`.
+    async fn tombstones(
+        &self,
+        before: Timestamp,
+        after: Option<VersionId>,
+        limit: usize,
+    ) -> Result<Vec<Tombstone>>;
 
     /// Notes that a deleted version's bytes are gone. Idempotent.
     async fn purge(&self, version: VersionId) -> Result<()>;

@@ -14,6 +14,9 @@ use crate::scope::{ArtifactId, TenantId};
 /// A delete that has not finished after this long is taken over by the cleanup.
 const TOMBSTONE_AGE: Duration = Duration::from_secs(60);
 
+/// How many unfinished writes or deletes are asked for at once.
+const REAP_PAGE: usize = 100;
+
 impl StorageManager {
     /// Deletes an artifact: every variant, every version. Records go first, then bytes.
     ///
@@ -91,6 +94,7 @@ impl StorageManager {
     }
 
     /// Removes what writers and deleters that did not finish left behind: at most `limit` of each.
+    /// What cannot be removed does not keep the rest waiting.
     ///
     /// Safe at any time and from any number of processes: only writes whose lease has ended and deletes older than a
     /// minute are touched, and only the keys that they name.
@@ -101,18 +105,37 @@ impl StorageManager {
     pub async fn reap(&self, limit: usize) -> Result<ReapReport> {
         let context = CallContext::default();
         let now = self.inner.clock.now();
+        let catalog = &self.inner.catalog;
         let mut report = ReapReport::default();
-        for intent in self.inner.catalog.reap_intents(now, limit).await? {
-            match self.discard(&intent, &context).await {
-                Ok(()) => report.intents += 1,
-                Err(_) => report.failed += 1,
+        let mut after = None;
+        while report.intents < limit {
+            let some = REAP_PAGE.min(limit - report.intents);
+            let intents = catalog.reap_intents(now, after, some).await?;
+            for intent in &intents {
+                match self.discard(intent, &context).await {
+                    Ok(()) => report.intents += 1,
+                    Err(_) => report.failed += 1,
+                }
+            }
+            match intents.last() {
+                Some(last) if intents.len() == some => after = Some(last.version),
+                _ => break,
             }
         }
         let before = now.checked_sub(TOMBSTONE_AGE).unwrap_or(now);
-        for tombstone in self.inner.catalog.tombstones(before, limit).await? {
-            match self.bury(&tombstone, &context).await {
-                Ok(()) => report.tombstones += 1,
-                Err(_) => report.failed += 1,
+        let mut after = None;
+        while report.tombstones < limit {
+            let some = REAP_PAGE.min(limit - report.tombstones);
+            let tombstones = catalog.tombstones(before, after, some).await?;
+            for tombstone in &tombstones {
+                match self.bury(tombstone, &context).await {
+                    Ok(()) => report.tombstones += 1,
+                    Err(_) => report.failed += 1,
+                }
+            }
+            match tombstones.last() {
+                Some(last) if tombstones.len() == some => after = Some(last.version),
+                _ => break,
             }
         }
         Ok(report)

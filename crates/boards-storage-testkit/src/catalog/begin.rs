@@ -156,7 +156,7 @@ async fn a_renewed_lease_keeps_others_out(case: Case) -> Result<()> {
         Begun::Busy { lease_until } => assert_eq!(lease_until, at(1000)),
         begun => panic!("expected busy, got {begun:?}"),
     }
-    assert_eq!(case.catalog.reap_intents(at(999), 10).await?, []);
+    assert_eq!(case.catalog.reap_intents(at(999), None, 10).await?, []);
     case.catalog.commit(new.version, &object("x"), at(900)).await?;
     Ok(())
 }
@@ -181,7 +181,7 @@ async fn a_lost_lease_is_not_renewed(case: Case) -> Result<()> {
     );
     let reaped = intent("c");
     case.start(&reaped).await?;
-    case.catalog.reap_intents(at(LEASE_SECONDS), 10).await?;
+    case.catalog.reap_intents(at(LEASE_SECONDS), None, 10).await?;
     refused(
         case.catalog.renew(reaped.version, at(1)).await,
         ErrorKind::PreconditionFailed,

@@ -50,7 +50,7 @@ async fn a_dropped_begin_leaves_one_of_two_states(case: Case) -> Result<()> {
                 .number,
             1
         );
-        for ended in case.catalog.reap_intents(at(2 * LEASE_SECONDS), 10).await? {
+        for ended in case.catalog.reap_intents(at(2 * LEASE_SECONDS), None, 10).await? {
             assert_eq!(ended.variant, identity(&name));
             assert_ne!(ended.key, begun.key);
             case.catalog.abandon(ended.version).await?;
@@ -92,7 +92,7 @@ async fn a_dropped_deletion_leaves_one_of_two_states(case: Case) -> Result<()> {
         }
         deleted += 2;
         assert_eq!(case.catalog.versions(&identity(&name)).await?, []);
-        assert_eq!(case.catalog.tombstones(at(1), 1000).await?.len(), deleted);
+        assert_eq!(case.catalog.tombstones(at(1), None, 1000).await?.len(), deleted);
     }
     Ok(())
 }

@@ -201,7 +201,7 @@ async fn times_are_the_same_in_every_answer(case: Case) -> Result<()> {
     assert!(
         begun.lease_until <= odd && odd.duration_since(begun.lease_until) < SignedDuration::from_micros(1)
     );
-    assert_eq!(case.catalog.reap_intents(odd, 1).await?, [begun]);
+    assert_eq!(case.catalog.reap_intents(odd, None, 1).await?, [begun]);
     let new = intent("b");
     case.start(&new).await?;
     let record = case.catalog.commit(new.version, &object("x"), odd).await?;
@@ -211,7 +211,7 @@ async fn times_are_the_same_in_every_answer(case: Case) -> Result<()> {
     assert_eq!(case.present("b").await?, Some(record));
     let target = boards_storage_core::DeleteTarget::Variant(new.variant);
     let dead = case.catalog.tombstone(&target, odd).await?;
-    assert_eq!(case.catalog.tombstones(at(1), 10).await?, dead);
+    assert_eq!(case.catalog.tombstones(at(1), None, 10).await?, dead);
     Ok(())
 }
 
@@ -285,7 +285,7 @@ async fn whoever_comes_second_is_refused_and_keeps_its_intent(case: Case) -> Res
     }
     assert_eq!(case.present("a").await?, Some(fast));
     // So that the cleanup knows its key.
-    let reaped = case.catalog.reap_intents(at(1000), 10).await?;
+    let reaped = case.catalog.reap_intents(at(1000), None, 10).await?;
     assert_eq!(
         reaped.iter().map(|intent| intent.version).collect::<Vec<_>>(),
         [slow.version]

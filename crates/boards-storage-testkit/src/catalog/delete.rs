@@ -27,6 +27,7 @@ super::catalog_tests! { "delete" {
     a_tenant_deletes_only_its_own
     tombstones_are_those_before_a_time
     tombstones_keep_their_limit
+    tombstones_come_in_pages
     purging_is_idempotent
     what_is_not_deleted_is_not_purged
 } }
@@ -77,7 +78,7 @@ async fn a_tombstone_says_where_the_bytes_are(case: Case) -> Result<()> {
         (record.version, &record.variant)
     );
     assert_eq!((&dead[0].replicas, dead[0].deleted_at), (&record.replicas, at(7)));
-    assert_eq!(case.catalog.tombstones(at(8), 10).await?, dead);
+    assert_eq!(case.catalog.tombstones(at(8), None, 10).await?, dead);
     Ok(())
 }
 
@@ -187,7 +188,7 @@ async fn a_deletion_takes_effect_once(case: Case) -> Result<()> {
     case.store(&intent("a")).await?;
     assert_eq!(case.delete("a").await?.len(), 1);
     assert_eq!(case.delete("a").await?, []);
-    assert_eq!(case.catalog.tombstones(at(1), 10).await?.len(), 1);
+    assert_eq!(case.catalog.tombstones(at(1), None, 10).await?.len(), 1);
     Ok(())
 }
 
@@ -282,7 +283,7 @@ async fn tombstones_are_those_before_a_time(case: Case) -> Result<()> {
     }
     for (before, count) in [(0, 0), (1, 0), (2, 1), (3, 2), (4, 3)] {
         assert_eq!(
-            case.catalog.tombstones(at(before), 10).await?.len(),
+            case.catalog.tombstones(at(before), None, 10).await?.len(),
             count,
             "before {before}"
         );
@@ -295,11 +296,26 @@ async fn tombstones_keep_their_limit(case: Case) -> Result<()> {
     case.delete("a").await?;
     for (limit, count) in [(0, 0), (1, 1), (4, 4), (5, 5), (6, 5), (usize::MAX, 5)] {
         assert_eq!(
-            case.catalog.tombstones(at(1), limit).await?.len(),
+            case.catalog.tombstones(at(1), None, limit).await?.len(),
             count,
             "at most {limit}"
         );
     }
+    Ok(())
+}
+
+async fn tombstones_come_in_pages(case: Case) -> Result<()> {
+    case.store_versions("a", 5).await?;
+    case.delete("a").await?;
+    let all = case.catalog.tombstones(at(1), None, 10).await?;
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = case.catalog.tombstones(at(1), after, 2).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.version);
+        seen.extend(page);
+    }
+    assert_eq!((seen.len(), seen), (5, all));
     Ok(())
 }
 
@@ -310,7 +326,7 @@ async fn purging_is_idempotent(case: Case) -> Result<()> {
         case.catalog.purge(dead[0]).await?;
         let left: Vec<_> = case
             .catalog
-            .tombstones(at(1), 10)
+            .tombstones(at(1), None, 10)
             .await?
             .iter()
             .map(|dead| dead.version)
@@ -319,7 +335,7 @@ async fn purging_is_idempotent(case: Case) -> Result<()> {
     }
     case.catalog.purge(VersionId::fresh()).await?;
     case.catalog.purge(dead[1]).await?;
-    assert_eq!(case.catalog.tombstones(at(1), 10).await?, []);
+    assert_eq!(case.catalog.tombstones(at(1), None, 10).await?, []);
     assert_eq!(case.delete("a").await?, []);
     Ok(())
 }
@@ -330,7 +346,7 @@ async fn what_is_not_deleted_is_not_purged(case: Case) -> Result<()> {
     assert_eq!(case.present("a").await?, Some(record));
     assert_eq!(case.delete("a").await?.len(), 1);
     assert_eq!(
-        case.catalog.tombstones(at(1), 10).await?.len(),
+        case.catalog.tombstones(at(1), None, 10).await?.len(),
         1,
         "the bytes are still to be removed"
     );

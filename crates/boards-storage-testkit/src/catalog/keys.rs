@@ -43,7 +43,7 @@ async fn a_key_is_not_given_again_after_it_was_abandoned(case: Case) -> Result<(
 
 async fn a_key_is_not_given_again_after_it_was_reaped(case: Case) -> Result<()> {
     case.start(&intent("a")).await?;
-    for intent in case.catalog.reap_intents(at(LEASE_SECONDS), 10).await? {
+    for intent in case.catalog.reap_intents(at(LEASE_SECONDS), None, 10).await? {
         case.catalog.abandon(intent.version).await?;
     }
     let second = intent("a");
@@ -101,7 +101,11 @@ async fn no_key_is_given_twice_in_a_long_life(case: Case) -> Result<()> {
         );
         match round % 4 {
             0 => case.catalog.abandon(new.version).await?,
-            1 => drop(case.catalog.reap_intents(at(round * 1000 + 500), 100).await?),
+            1 => drop(
+                case.catalog
+                    .reap_intents(at(round * 1000 + 500), None, 100)
+                    .await?,
+            ),
             _ => drop(case.catalog.commit(new.version, &object("x"), now).await?),
         }
     }

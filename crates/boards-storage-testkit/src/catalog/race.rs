@@ -152,7 +152,7 @@ async fn a_write_is_committed_or_reaped_and_never_both(case: Case) -> Result<()>
         case.start(&new).await?;
         let (writer, reaper) = (case.handle(round), case.handle(round + 1));
         let write = tokio::spawn(async move { writer.commit(new.version, &object("x"), at(0)).await });
-        let reap = tokio::spawn(async move { reaper.reap_intents(at(LEASE_SECONDS), 10).await });
+        let reap = tokio::spawn(async move { reaper.reap_intents(at(LEASE_SECONDS), None, 10).await });
         let (write, reaped) = (write.await.expect("no panic"), reap.await.expect("no panic")?);
         assert_ne!(
             write.is_ok(),

@@ -12,6 +12,8 @@ super::catalog_tests! { "reap" {
     superseded_writes_are_taken_at_once
     committed_writes_are_never_taken
     the_limit_is_kept
+    a_page_begins_after_the_one_before
+    looking_takes_nothing
     a_taken_write_does_not_keep_others_out
 } }
 
@@ -23,14 +25,20 @@ fn versions(intents: &[Intent]) -> Vec<VersionId> {
 
 async fn ended_leases_are_taken(case: Case) -> Result<()> {
     let begun = case.start(&intent("a")).await?;
-    assert_eq!(case.catalog.reap_intents(at(LEASE_SECONDS), 10).await?, [begun]);
+    assert_eq!(
+        case.catalog.reap_intents(at(LEASE_SECONDS), None, 10).await?,
+        [begun]
+    );
     Ok(())
 }
 
 async fn running_leases_are_left(case: Case) -> Result<()> {
     let new = intent("a");
     case.start(&new).await?;
-    assert_eq!(case.catalog.reap_intents(at(LEASE_SECONDS - 1), 10).await?, []);
+    assert_eq!(
+        case.catalog.reap_intents(at(LEASE_SECONDS - 1), None, 10).await?,
+        []
+    );
     case.catalog.commit(new.version, &object("x"), at(1)).await?;
     Ok(())
 }
@@ -39,7 +47,7 @@ async fn what_was_taken_cannot_be_committed(case: Case) -> Result<()> {
     for new in [intent("a"), overwrite("b")] {
         case.start(&new).await?;
         assert_eq!(
-            versions(&case.catalog.reap_intents(at(LEASE_SECONDS), 10).await?),
+            versions(&case.catalog.reap_intents(at(LEASE_SECONDS), None, 10).await?),
             [new.version]
         );
         refused(
@@ -58,12 +66,15 @@ async fn what_was_taken_cannot_be_committed(case: Case) -> Result<()> {
 async fn what_was_taken_is_answered_until_it_is_abandoned(case: Case) -> Result<()> {
     let begun = [case.start(&intent("a")).await?];
     for _ in 0..3 {
-        assert_eq!(case.catalog.reap_intents(at(LEASE_SECONDS), 10).await?, begun);
+        assert_eq!(
+            case.catalog.reap_intents(at(LEASE_SECONDS), None, 10).await?,
+            begun
+        );
     }
     // Once taken, the time no longer matters.
-    assert_eq!(case.second.reap_intents(at(0), 10).await?, begun);
+    assert_eq!(case.second.reap_intents(at(0), None, 10).await?, begun);
     case.catalog.abandon(begun[0].version).await?;
-    assert_eq!(case.catalog.reap_intents(at(LEASE_SECONDS), 10).await?, []);
+    assert_eq!(case.catalog.reap_intents(at(LEASE_SECONDS), None, 10).await?, []);
     Ok(())
 }
 
@@ -73,7 +84,7 @@ async fn superseded_writes_are_taken_at_once(case: Case) -> Result<()> {
     let second = later("a");
     case.start(&second).await?;
     assert_eq!(
-        versions(&case.catalog.reap_intents(at(LEASE_SECONDS), 10).await?),
+        versions(&case.catalog.reap_intents(at(LEASE_SECONDS), None, 10).await?),
         [first.version]
     );
     case.catalog
@@ -84,7 +95,7 @@ async fn superseded_writes_are_taken_at_once(case: Case) -> Result<()> {
 
 async fn committed_writes_are_never_taken(case: Case) -> Result<()> {
     case.store_versions("a", 3).await?;
-    assert_eq!(case.catalog.reap_intents(at(100_000), 10).await?, []);
+    assert_eq!(case.catalog.reap_intents(at(100_000), None, 10).await?, []);
     Ok(())
 }
 
@@ -94,8 +105,8 @@ async fn the_limit_is_kept(case: Case) -> Result<()> {
         begun.push(case.start(&intent(&format!("a{index}"))).await?.version);
     }
     let late = at(LEASE_SECONDS);
-    assert_eq!(case.catalog.reap_intents(late, 0).await?, []);
-    let first = case.catalog.reap_intents(late, 2).await?;
+    assert_eq!(case.catalog.reap_intents(late, None, 0).await?, []);
+    let first = case.catalog.reap_intents(late, None, 2).await?;
     assert_eq!(first.len(), 2);
     // The others are still their writers' own.
     let others: Vec<_> = begun
@@ -107,13 +118,56 @@ async fn the_limit_is_kept(case: Case) -> Result<()> {
     for intent in first {
         case.catalog.abandon(intent.version).await?;
     }
-    assert_eq!(case.catalog.reap_intents(late, usize::MAX).await?.len(), 2);
+    assert_eq!(case.catalog.reap_intents(late, None, usize::MAX).await?.len(), 2);
+    Ok(())
+}
+
+async fn a_page_begins_after_the_one_before(case: Case) -> Result<()> {
+    let mut begun = Vec::new();
+    for index in 0..7 {
+        begun.push(case.start(&intent(&format!("a{index}"))).await?);
+    }
+    begun.sort_unstable_by_key(|intent| intent.version);
+    let late = at(LEASE_SECONDS);
+    for taken in [false, true] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = if taken {
+                case.catalog.reap_intents(late, after, 3).await?
+            } else {
+                case.catalog.ended_intents(late, after, 3).await?
+            };
+            let Some(last) = page.last() else { break };
+            after = Some(last.version);
+            seen.extend(page);
+        }
+        assert_eq!(seen, begun);
+    }
+    Ok(())
+}
+
+async fn looking_takes_nothing(case: Case) -> Result<()> {
+    let new = intent("a");
+    let begun = case.start(&new).await?;
+    let late = at(LEASE_SECONDS);
+    assert_eq!(
+        case.second.ended_intents(at(LEASE_SECONDS - 1), None, 10).await?,
+        []
+    );
+    assert_eq!(case.second.ended_intents(late, None, 10).await?, [begun.clone()]);
+    case.catalog.commit(new.version, &object("x"), late).await?;
+    assert_eq!(case.second.ended_intents(late, None, 10).await?, []);
+    let other = intent("b");
+    let begun = case.start(&other).await?;
+    case.catalog.reap_intents(late, None, 10).await?;
+    // What was taken is seen whatever the time.
+    assert_eq!(case.second.ended_intents(at(0), None, 10).await?, [begun]);
     Ok(())
 }
 
 async fn a_taken_write_does_not_keep_others_out(case: Case) -> Result<()> {
     case.start(&intent("a")).await?;
-    case.catalog.reap_intents(at(LEASE_SECONDS), 10).await?;
+    case.catalog.reap_intents(at(LEASE_SECONDS), None, 10).await?;
     // Even by a clock that is behind.
     case.store(&NewIntent {
         now: at(1),

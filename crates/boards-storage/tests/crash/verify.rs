@@ -72,7 +72,7 @@ impl Model {
             // Deletes are taken over after a minute; finishing them now is what their owners would do.
             let dead = manager
                 .catalog()
-                .tombstones(jiff::Timestamp::MAX, 10_000)
+                .tombstones(jiff::Timestamp::MAX, None, 10_000)
                 .await
                 .expect("listed");
             let pending: BTreeSet<PathBuf> = dead

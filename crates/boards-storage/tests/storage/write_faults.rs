@@ -71,6 +71,28 @@ async fn an_upload_that_arrived_after_all_is_removed_when_its_fate_cannot_be_lea
 }
 
 #[tokio::test]
+async fn what_cannot_be_reaped_keeps_nothing_else_waiting() {
+    let world = World::new();
+    for id in ["a", "b"] {
+        world
+            .script
+            .push(OperationKind::Upload, Step::FailAfter(outage()));
+        world
+            .script
+            .push(OperationKind::Metadata, Step::FailBefore(outage()));
+        check_kind(world.put(image(id), "x").await, ErrorKind::ProviderUnavailable);
+    }
+    world.clock.advance(Duration::from_secs(600));
+    world
+        .script
+        .push(OperationKind::Metadata, Step::FailBefore(outage()));
+    let report = world.manager.reap(1).await.expect("reaped");
+    assert_eq!((report.intents, report.failed), (1, 1));
+    assert_eq!(world.memory.objects(), 1);
+    assert_eq!(world.objects_after_reaping().await, 0);
+}
+
+#[tokio::test]
 async fn an_object_that_is_not_ours_is_never_touched() {
     let world = World::new();
     let key = StorageKey::parse("default/image/a/original.png").expect("a key");

@@ -210,7 +210,7 @@ pub(crate) fn copy_through_memory(
     while offset < size {
         cancellation.check()?;
         let end = size.min(offset + BUFFER_BYTES as u64);
-        each(read_exactly(&store.buffers, source, offset..end)?)?;
+        each(read_exactly(&store.buffers, source, offset..end, None)?)?;
         offset = end;
     }
     Ok(())

@@ -240,7 +240,7 @@ impl Store {
             .ok()
             .and_then(|size| size.checked_sub(TRAILER_BYTES))
             .ok_or_else(damaged)?;
-        let trailer = read_exactly(&self.buffers, &file, size_bytes..size_bytes + TRAILER_BYTES)?;
+        let trailer = read_exactly(&self.buffers, &file, size_bytes..size_bytes + TRAILER_BYTES, None)?;
         let value = trailer.strip_prefix(TRAILER_MARK).ok_or_else(damaged)?;
         let checksum = Checksum::new(ChecksumAlgorithm::Crc64Nvme, value)?;
         Ok(Some(StoredPart {

@@ -50,12 +50,10 @@ impl PayloadReader {
     /// Reads the next piece. The last one is given only if the whole has its checksum.
     fn read(&mut self) -> Result<Bytes> {
         let end = self.range.end.min(self.next + BUFFER_BYTES as u64);
-        let bytes =
-            read_exactly(&self.buffers, &self.file, self.next..end).map_err(|error| self.named(error))?;
+        let hasher = self.check.as_mut().map(|(_, hasher)| hasher);
+        let read = read_exactly(&self.buffers, &self.file, self.next..end, hasher);
+        let bytes = read.map_err(|error| self.named(error))?;
         self.next = end;
-        if let Some((_, hasher)) = &mut self.check {
-            hasher.update(&bytes);
-        }
         if end == self.range.end
             && let Some((expected, hasher)) = self.check.take()
         {

@@ -31,6 +31,7 @@ mod clock;
 pub mod conformance;
 mod executor;
 mod memory;
+mod run;
 mod script;
 
 pub use clock::ManualClock;

@@ -154,7 +154,7 @@ async fn looking_takes_nothing(case: Case) -> Result<()> {
         case.second.ended_intents(at(LEASE_SECONDS - 1), None, 10).await?,
         []
     );
-    assert_eq!(case.second.ended_intents(late, None, 10).await?, [begun.clone()]);
+    assert_eq!(case.second.ended_intents(late, None, 10).await?, [begun]);
     case.catalog.commit(new.version, &object("x"), late).await?;
     assert_eq!(case.second.ended_intents(late, None, 10).await?, []);
     let other = intent("b");

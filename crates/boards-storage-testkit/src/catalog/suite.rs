@@ -1,15 +1,15 @@
 //! Running the tests: each on a runtime of its own, with a catalog of its own.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use boards_storage_core::{BoxFuture, Error, Result};
+use boards_storage_core::{BoxFuture, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use super::case::Case;
 use super::fixture::{Fixture, FixtureFactory};
 use super::{TESTS, Test};
+use crate::run::{block_on, tell};
 
 /// How long one test may take.
 const TIME_LIMIT: Duration = Duration::from_mins(2);
@@ -50,52 +50,15 @@ fn all_tests() -> impl Iterator<Item = &'static Test> {
 }
 
 fn check(test: &'static Test, factory: &FixtureFactory) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name(test.name)
-        .enable_all()
-        .build()
-        .map_err(|error| format!("no runtime could be built: {error}"))?;
     let opening = factory();
-    let outcome = runtime.block_on(async move {
-        let task = tokio::spawn(async move {
-            let fixture = opening.await?;
-            let (catalog, second) = (Arc::clone(&fixture.catalog), Arc::clone(&fixture.second));
-            (test.run)(Case::new(fixture)).await?;
-            second.close().await?;
-            catalog.close().await
-        });
-        match tokio::time::timeout(TIME_LIMIT, task).await {
-            Ok(Ok(outcome)) => outcome.map_err(|error| tell(&error)),
-            Ok(Err(panicked)) => Err(panic_message(panicked)),
-            Err(_late) => Err(format!("the test did not end within {TIME_LIMIT:?}")),
-        }
-    });
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    outcome
-}
-
-/// Writes an error with its causes.
-fn tell(error: &Error) -> String {
-    let mut text = format!("{}: {error}", error.kind());
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-fn panic_message(error: tokio::task::JoinError) -> String {
-    let Ok(payload) = error.try_into_panic() else {
-        return "the test was cancelled".to_owned();
+    let work = async move {
+        let fixture = opening.await?;
+        let (catalog, second) = (Arc::clone(&fixture.catalog), Arc::clone(&fixture.second));
+        (test.run)(Case::new(fixture)).await?;
+        second.close().await?;
+        catalog.close().await
     };
-    match payload.downcast::<String>() {
-        Ok(text) => *text,
-        Err(payload) => payload
-            .downcast_ref::<&str>()
-            .map_or("the test panicked", |text| text)
-            .to_owned(),
-    }
+    block_on(test.name, TIME_LIMIT, async move {
+        work.await.map_err(|error| tell(&error))
+    })
 }

@@ -1,12 +1,11 @@
 //! The suite of one provider: which tests apply, how they are run, and what is told at the end.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use boards_storage_core::{BoxFuture, Capability, Error, OperationKind, PreconditionKind, Result};
+use boards_storage_core::{BoxFuture, Capability, OperationKind, PreconditionKind, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 use parking_lot::Mutex;
 
@@ -14,6 +13,7 @@ use super::case::Case;
 use super::fixture::{Fixture, FixtureFactory};
 use super::need::{Facts, precondition_name};
 use super::{TESTS, Test};
+use crate::run::{block_on, tell};
 
 /// The conformance suite of one provider.
 ///
@@ -107,7 +107,7 @@ impl Suite {
 
     fn check_test(&self, test: &'static Test) -> Result<(), String> {
         let factory = Arc::clone(&self.factory);
-        self.block_on(test.name, async move {
+        block_on(test.name, self.time_limit, async move {
             let fixture = factory()
                 .await
                 .map_err(|error| format!("the fixture could not be opened: {}", tell(&error)))?;
@@ -121,39 +121,12 @@ impl Suite {
 
     fn facts(&self) -> Result<Facts, String> {
         let factory = Arc::clone(&self.factory);
-        self.block_on("facts", async move {
+        block_on("facts", self.time_limit, async move {
             let fixture = factory()
                 .await
                 .map_err(|error| format!("the fixture could not be opened: {}", tell(&error)))?;
             Ok(Facts::of(&fixture))
         })
-    }
-
-    /// Runs a future on a runtime of its own, within the time limit; a panic is an answer.
-    fn block_on<T: Send + 'static>(
-        &self,
-        name: &str,
-        work: impl Future<Output = Result<T, String>> + Send + 'static,
-    ) -> Result<T, String> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name(name)
-            .enable_all()
-            .build()
-            .map_err(|error| format!("no runtime could be built: {error}"))?;
-        // The clock is this thread's, for a test that keeps the runtime busy keeps its timers from firing too.
-        let (tell, told) = std::sync::mpsc::channel();
-        runtime.spawn(async move {
-            let outcome = tokio::spawn(work)
-                .await
-                .unwrap_or_else(|panicked| Err(panic_message(panicked)));
-            let _ = tell.send(outcome);
-        });
-        let outcome = told
-            .recv_timeout(self.time_limit)
-            .unwrap_or_else(|_late| Err(format!("the test did not end within {:?}", self.time_limit)));
-        runtime.shutdown_timeout(Duration::from_secs(1));
-        outcome
     }
 
     fn counted_trials(&self, tally: &Tally) -> Vec<Trial> {
@@ -291,29 +264,4 @@ fn print_table(suite: &str, tally: &BTreeMap<String, Counts>) {
         );
     }
     println!();
-}
-
-/// Writes an error with its causes.
-fn tell(error: &Error) -> String {
-    let mut text = format!("{}: {error}", error.kind());
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-fn panic_message(error: tokio::task::JoinError) -> String {
-    let Ok(payload) = error.try_into_panic() else {
-        return "the test was cancelled".to_owned();
-    };
-    match payload.downcast::<String>() {
-        Ok(text) => *text,
-        Err(payload) => payload
-            .downcast_ref::<&str>()
-            .map_or("the test panicked", |text| text)
-            .to_owned(),
-    }
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use boards_storage::{
-    CallOptions, ErrorKind, LoadedSettings, Problem, Registry, SharedProvider, Storage, StorageManager,
-    StorageSettings,
+    CallOptions, Clock as _, ErrorKind, LoadedSettings, Problem, Registry, SharedProvider, Storage,
+    StorageManager, StorageSettings, SystemClock,
 };
 use clap::Args;
 use serde::Serialize;
@@ -218,7 +218,7 @@ async fn examine_space(subject: &str, folder: &Path, findings: &mut Vec<Finding>
 }
 
 async fn count_unfinished(manager: &StorageManager) -> Result<Finding> {
-    let (catalog, now) = (manager.catalog(), jiff::Timestamp::now());
+    let (catalog, now) = (manager.catalog(), SystemClock.now());
     let writes = catalog.ended_intents(now, None, REAP_LIMIT).await?.len();
     let deletes = catalog
         .tombstones(jiff::Timestamp::MAX, None, REAP_LIMIT)

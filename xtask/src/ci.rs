@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 
 use crate::example::{self, Profile};
 use crate::report::{self, Row};
+use crate::services::Choice;
 use crate::tally::Tally;
 use crate::test::{Runner, TestOptions};
 use crate::workspace::{Workspace, crates};
@@ -144,6 +145,7 @@ fn clippy_failpoints(workspace: &Workspace, _: &mut Findings) -> Result<()> {
 fn tests(workspace: &Workspace, findings: &mut Findings) -> Result<()> {
     let options = TestOptions {
         runner: Runner::installed(),
+        services: Choice::default(),
         args: Vec::new(),
     };
     let tally = test::run(workspace, &options)?;

@@ -10,22 +10,44 @@ use crate::process;
 
 /// Makes sure that `program` is in the `PATH`: installs `apt_package` where we are root and apt is there.
 pub(crate) fn program(program: &str, apt_package: &str) -> Result<()> {
-    if is_in_path(program) {
+    programs(&[(program, apt_package)])
+}
+
+/// Makes sure that programs, each with its package, are in the `PATH`; see [`program`].
+pub(crate) fn programs(needed: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<_> = needed
+        .iter()
+        .filter(|(program, _)| !is_in_path(program))
+        .collect();
+    if missing.is_empty() {
         return Ok(());
     }
-    if !(is_in_path("apt-get") && is_root()) {
-        bail!(
-            "`{program}` is needed and not installed: install it, on Debian `apt-get install {apt_package}`"
-        );
-    }
-    eprintln!("`{program}` is needed and not installed: installing the package {apt_package}");
-    process::run(&mut process::command("apt-get", &["update"]))?;
-    let arguments = ["install", "-y", "--no-install-recommends", apt_package];
-    process::run(process::command("apt-get", &arguments).env("DEBIAN_FRONTEND", "noninteractive"))?;
-    if !is_in_path(program) {
-        bail!("`{program}` is still not in the PATH after installing the package {apt_package}");
+    let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+    let names: Vec<_> = missing
+        .iter()
+        .map(|(program, _)| format!("`{program}`"))
+        .collect();
+    packages_for(&names.join(", "), &packages)?;
+    if let Some((program, package)) = missing.iter().find(|(program, _)| !is_in_path(program)) {
+        bail!("`{program}` is still not in the PATH after installing the package {package}");
     }
     Ok(())
+}
+
+/// Installs a package that has no program to look for.
+pub(crate) fn package(apt_package: &str) -> Result<()> {
+    packages_for(apt_package, &[apt_package])
+}
+
+fn packages_for(needed: &str, apt_packages: &[&str]) -> Result<()> {
+    let listed = apt_packages.join(" ");
+    if !(is_in_path("apt-get") && is_root()) {
+        bail!("needed and not installed: {needed}: install it, on Debian `apt-get install {listed}`");
+    }
+    eprintln!("needed and not installed: {needed}: installing {listed}");
+    process::run(&mut process::command("apt-get", &["update"]))?;
+    let arguments = [&["install", "-y", "--no-install-recommends"], apt_packages].concat();
+    process::run(process::command("apt-get", &arguments).env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 /// Makes sure that `cargo SUBCOMMAND`, a component of the toolchain, is there.

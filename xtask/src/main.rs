@@ -1,4 +1,5 @@
-//! Workspace tasks of boards-storage: `cargo xtask test`, `ci`, `tidy`, `prove`, `bench`, `docs`.
+//! Workspace tasks of boards-storage: `cargo xtask test`, `ci`, `services`, `tidy`, `prove`, `bench`,
+//! `docs`.
 //!
 //! This file parses the command line and dispatches; each task has a file of its own. A task that runs tests
 //! ends with the line `N passed, N failed`, alone and last.
@@ -21,6 +22,7 @@ mod install;
 mod process;
 mod prove;
 mod report;
+mod services;
 mod tally;
 mod test;
 mod tidy;
@@ -52,12 +54,19 @@ enum Task {
         /// Runs with `cargo test`, also where cargo-nextest is installed.
         #[arg(long)]
         no_nextest: bool,
+        #[command(flatten)]
+        services: services::Choice,
         /// Filters and flags for the test runner; with any, only the workspace's own tests run.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
     /// Runs everything that a change must pass.
     Ci,
+    /// Starts and ends the servers that the tests need; `test` does it by itself.
+    Services {
+        #[command(subcommand)]
+        action: services::Action,
+    },
     /// Checks the house rules that no compiler checks.
     Tidy,
     /// Runs a heavy proof at full size.
@@ -101,6 +110,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Test {
             nextest,
             no_nextest,
+            services,
             args,
         } => {
             let runner = match (nextest, no_nextest) {
@@ -108,9 +118,15 @@ fn dispatch(task: Task) -> Result<ExitCode> {
                 (false, true) => Runner::CargoTest,
                 (false, false) => Runner::installed(),
             };
-            test::main(&workspace, &TestOptions { runner, args })
+            let options = TestOptions {
+                runner,
+                services,
+                args,
+            };
+            test::main(&workspace, &options)
         }
         Task::Ci => ci::main(&workspace),
+        Task::Services { action } => services::main(&workspace, &action),
         Task::Tidy => tidy::run(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Prove {
             name: Some(name),

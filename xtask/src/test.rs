@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test there is, summed into one closing line.
 //!
-//! In this order: the workspace's tests; test targets that need features which are off by default; doc tests;
+//! In this order: the servers; the workspace's tests; test targets that need features which are off by default; doc tests;
 //! the small version of each proof, the third-party example among them. A failing test stops nothing; a
 //! workspace that does not build stops everything. A suite that could not run counts as one failure, so that
 //! the closing line never looks green by absence.
@@ -15,6 +15,7 @@ use anyhow::Result;
 
 use crate::prove;
 use crate::report::{self, Row};
+use crate::services::{Choice, Session};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
@@ -24,6 +25,8 @@ pub(crate) use self::runner::{Runner, cargo_test};
 #[derive(Debug)]
 pub(crate) struct TestOptions {
     pub(crate) runner: Runner,
+    /// The servers that the tests talk to.
+    pub(crate) services: Choice,
     /// Handed to the runner. Any argument narrows the run to the workspace's own tests.
     pub(crate) args: Vec<String>,
 }
@@ -34,9 +37,21 @@ pub(crate) fn main(workspace: &Workspace, options: &TestOptions) -> Result<ExitC
 }
 
 /// Runs the tests, prints the summary, and leaves the closing line to the caller.
+///
+/// The servers come first, and those that were started here end at last.
 pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<Tally> {
+    report::print_heading("servers");
+    let session = Session::open(workspace, &options.services)?;
+    let tally = run_suites(&workspace.with_environment(session.environment()), options);
+    session.print_gaps();
+    session.close(workspace)?;
+    tally.print_skipped();
+    Ok(tally)
+}
+
+fn run_suites(workspace: &Workspace, options: &TestOptions) -> Tally {
     let mut suites = Suites::default();
-    let TestOptions { runner, args } = options;
+    let TestOptions { runner, args, .. } = options;
     let built = suites.run("workspace", || runner.workspace_tests(workspace, args));
     if built && args.is_empty() {
         if let Some(gated) = runner::gated_targets(workspace) {
@@ -55,8 +70,7 @@ pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<Tally>
             "\nNOT RUN, since the workspace's tests could not run: gated targets, doc tests, small proofs"
         );
     }
-    suites.total.print_skipped();
-    Ok(suites.total)
+    suites.total
 }
 
 /// The suites that ran so far.

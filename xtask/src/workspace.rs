@@ -32,6 +32,8 @@ pub(crate) mod crates {
 #[derive(Debug)]
 pub(crate) struct Workspace {
     metadata: Metadata,
+    /// What each `cargo` finds in its environment beside ours.
+    environment: Vec<(String, String)>,
 }
 
 impl Workspace {
@@ -41,7 +43,18 @@ impl Workspace {
             .no_deps()
             .exec()
             .context("could not read the workspace: run `cargo xtask` inside of it")?;
-        Ok(Self { metadata })
+        Ok(Self {
+            metadata,
+            environment: Vec::new(),
+        })
+    }
+
+    /// The same workspace, whose `cargo` commands find these variables.
+    pub(crate) fn with_environment(&self, environment: &[(String, String)]) -> Self {
+        Self {
+            metadata: self.metadata.clone(),
+            environment: environment.to_vec(),
+        }
     }
 
     pub(crate) fn root(&self) -> PathBuf {
@@ -69,7 +82,9 @@ impl Workspace {
     /// `cargo SUBCOMMAND …` at the workspace's root.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = process::command("cargo", arguments);
-        command.current_dir(self.root());
+        command
+            .current_dir(self.root())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 }

@@ -6,6 +6,8 @@
 //! - [`catalog`]: the suite that a catalog must pass.
 //! - [`Script`]: a layer that fails, stalls, delays or answers call by call, and records the calls.
 //! - [`ManualClock`]: a clock that a test moves.
+//! - [`CurlExecutor`]: a client that has nothing but a signed request.
+//! - [`TestServer`]: where tests find the servers they talk to.
 //!
 //! # Examples
 //!
@@ -29,12 +31,16 @@
 pub mod catalog;
 mod clock;
 pub mod conformance;
+mod curl;
 mod executor;
 mod memory;
 mod run;
 mod script;
+mod server;
 
 pub use clock::ManualClock;
+pub use curl::CurlExecutor;
 pub use executor::{SignedRequestExecutor, SignedResponse};
 pub use memory::{MemoryBuilder, MemoryProvider, MemorySettings};
 pub use script::{Call, Script, Step};
+pub use server::TestServer;

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+#[macro_use]
+mod at_rest;
+
+mod body;
+mod client;
+mod copy;
+mod delete;
+mod encoding;
+mod error;
+mod list;
+mod multipart;
+mod policy;
+mod presign;
+mod provider;
+mod read;
+mod settings;
+mod store;
+mod upload;
+
+pub use provider::S3Provider;
+pub use settings::{ChecksumChoice, ConnectionSettings, Encryption, S3Settings};
+
+boards_storage_core::register_provider!(S3Provider);

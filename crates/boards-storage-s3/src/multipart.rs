@@ -1,0 +1,582 @@
+//! Uploads in parts: the provider's own, which it aborts when they fail or are dropped, and those of callers.
+
+use std::sync::Arc;
+
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
+use aws_sdk_s3::primitives::ByteStream as SdkStream;
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm as SdkChecksum, ChecksumType, CompletedMultipartUpload, CompletedPart,
+};
+use boards_storage_core::{
+    BoxFuture, CallOptions, Checksum, ChecksumAlgorithm, CompleteUploadOptions, Content, Crc64Hasher,
+    CreateUploadOptions, Digest, DigestAlgorithm, ETag, Error, ErrorKind, MultipartUpload, ObjectMetadata,
+    Part, PartPlace, PartRules, Precondition, Result, StorageKey, UploadPartOptions,
+};
+use bytes::Bytes;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use md5::{Digest as _, Md5};
+
+use crate::body::{Failure, stream_body};
+use crate::encoding::{self, Notes};
+use crate::error::{Asked, outcome_unknown};
+use crate::settings::{PART_BYTES_MAX, PART_BYTES_MIN, S3Settings};
+use crate::store::{Store, acl_of, checksum_header, etag, parse_crc64, quoted, version};
+use crate::upload::PART_COUNT_MAX;
+
+/// The longest part of unknown length, which is read into memory.
+const UNKNOWN_PART_BYTES_MAX: usize = 64 << 20;
+
+pub(crate) fn part_rules(settings: &S3Settings) -> PartRules {
+    let mut rules = PartRules::any();
+    rules.size_bytes_min = PART_BYTES_MIN;
+    rules.size_bytes_max = PART_BYTES_MAX;
+    rules.count_max = PART_COUNT_MAX;
+    rules.equal_size = settings.equal_parts;
+    rules
+}
+
+/// Begins an upload in parts and returns the store's name of it.
+async fn create(store: &Store, key: &StorageKey, options: &CreateUploadOptions) -> Result<String> {
+    let notes = Notes {
+        digest: options.digest,
+        write_id: options.write_id,
+        checksum: None,
+    };
+    let keeps = store.keeps_checksums();
+    let request = store
+        .client
+        .create_multipart_upload()
+        .bucket(store.bucket())
+        .key(store.full(key))
+        .set_acl(options.access.map(acl_of))
+        .set_checksum_algorithm(keeps.then_some(SdkChecksum::Crc64Nvme))
+        .set_checksum_type(keeps.then_some(ChecksumType::FullObject));
+    let request = as_new_object!(request, store, &options.attributes, &notes);
+    // A lost answer leaves an upload without parts behind, which nobody sees: a repeat makes another one.
+    let answer = request.send().await.map_err(|error| Asked::Read.failed(error))?;
+    let id = answer.upload_id().filter(|id| !id.is_empty());
+    Ok(id
+        .ok_or_else(|| crate::store::incomplete("upload id"))?
+        .to_owned())
+}
+
+/// Sends one part.
+async fn send_part(
+    store: &Store,
+    key: String,
+    upload_id: String,
+    number: u32,
+    body: PartBody,
+) -> Result<Part> {
+    let size_bytes = body.size_bytes();
+    let keeps = store.keeps_checksums();
+    let request = store
+        .client
+        .upload_part()
+        .bucket(store.bucket())
+        .key(key)
+        .upload_id(upload_id)
+        .part_number(header_number(number)?);
+    let request = with_customer_key!(request, store.at_rest);
+    let (request, failure, checksum) = match body {
+        PartBody::Bytes(bytes) => {
+            let checksum = Checksum::crc64_nvme(&bytes);
+            let request = request
+                .set_checksum_crc64_nvme(keeps.then(|| checksum_header(&checksum)))
+                .body(SdkStream::from(bytes));
+            (request, Failure::default(), Some(checksum))
+        }
+        PartBody::Stream(body, length, failure) => {
+            let length = i64::try_from(length).unwrap_or(i64::MAX);
+            let checksum_algorithm = keeps.then_some(SdkChecksum::Crc64Nvme);
+            let request = request
+                .set_checksum_algorithm(checksum_algorithm)
+                .content_length(length)
+                .body(body);
+            (request, failure, None)
+        }
+    };
+    let sent = if store.settings.sign_payload() {
+        request.send().await
+    } else {
+        request.customize().disable_payload_signing().send().await
+    };
+    // A part that is sent again replaces the first.
+    let answer = sent.map_err(|error| failure.or(Asked::Read.failed(error)))?;
+    let mut part = Part::new(number, size_bytes);
+    part.etag = etag(answer.e_tag()).map(|etag| etag.as_str().to_owned());
+    part.checksum = checksum.or_else(|| answer.checksum_crc64_nvme().and_then(parse_crc64));
+    Ok(part)
+}
+
+fn header_number(number: u32) -> Result<i32> {
+    if (1..=PART_COUNT_MAX).contains(&number) {
+        return Ok(number.cast_signed());
+    }
+    Err(Error::invalid_input(format!(
+        "the part number must be 1 to {PART_COUNT_MAX}, got {number}"
+    )))
+}
+
+enum PartBody {
+    Bytes(Bytes),
+    Stream(SdkStream, u64, Failure),
+}
+
+impl PartBody {
+    fn size_bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Stream(_, length, _) => *length,
+        }
+    }
+}
+
+/// What a completion answered.
+#[derive(Debug)]
+pub(crate) struct Completed {
+    pub(crate) etag: Option<ETag>,
+    pub(crate) version: Option<String>,
+}
+
+/// Makes the parts one object.
+async fn complete(
+    store: &Store,
+    key: &StorageKey,
+    upload_id: &str,
+    parts: &[Part],
+    precondition: &Precondition,
+    checksum: Option<&Checksum>,
+) -> Result<Completed> {
+    let keeps = store.keeps_checksums();
+    let completed = parts.iter().map(|part| {
+        let crc64 = part
+            .checksum
+            .as_ref()
+            .filter(|checksum| is_crc64(checksum) && keeps);
+        Ok(CompletedPart::builder()
+            .part_number(header_number(part.number)?)
+            .set_e_tag(part.etag.as_ref().map(|tag| format!("\"{tag}\"")))
+            .set_checksum_crc64_nvme(crc64.map(checksum_header))
+            .build())
+    });
+    let completed = CompletedMultipartUpload::builder()
+        .set_parts(Some(completed.collect::<Result<_>>()?))
+        .build();
+    let checksum = checksum.filter(|_| keeps);
+    let request = store
+        .client
+        .complete_multipart_upload()
+        .bucket(store.bucket())
+        .key(store.full(key))
+        .upload_id(upload_id)
+        .multipart_upload(completed)
+        .set_checksum_crc64_nvme(checksum.map(checksum_header))
+        .set_checksum_type(checksum.map(|_| ChecksumType::FullObject));
+    let request = match precondition {
+        Precondition::IfAbsent => request.if_none_match("*"),
+        Precondition::IfMatch(etag) => request.if_match(quoted(etag)),
+        _ => request,
+    };
+    match request.send().await {
+        Ok(answer) => Ok(Completed {
+            etag: etag(answer.e_tag()),
+            version: version(answer.version_id()),
+        }),
+        Err(error) => {
+            let is_unclear = error.code().is_none_or(|code| code == "UnknownError");
+            let is_server_side = error
+                .raw_response()
+                .is_some_and(|response| response.status().as_u16() == 500);
+            let failed = Asked::write(precondition).failed(error);
+            if is_unclear && is_server_side {
+                return Err(unless_unknown(store, key, upload_id, failed).await);
+            }
+            Err(failed)
+        }
+    }
+}
+
+/// Ceph answers 500 where there is no such upload.
+async fn unless_unknown(store: &Store, key: &StorageKey, upload_id: &str, failed: Error) -> Error {
+    match list(store, &store.full(key), upload_id).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => error,
+        Ok(_) | Err(_) => failed,
+    }
+}
+
+async fn abort(store: &Store, key: &str, upload_id: &str) -> Result<()> {
+    let request = store
+        .client
+        .abort_multipart_upload()
+        .bucket(store.bucket())
+        .key(key)
+        .upload_id(upload_id);
+    match request.send().await {
+        Ok(_) => Ok(()),
+        Err(error) => match Asked::Read.failed(error) {
+            error if error.kind() == ErrorKind::NotFound => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
+/// Lists the parts, page by page.
+async fn list(store: &Store, key: &str, upload_id: &str) -> Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let request = store
+            .client
+            .list_parts()
+            .bucket(store.bucket())
+            .key(key)
+            .upload_id(upload_id)
+            .set_part_number_marker(after);
+        let request = with_customer_key!(request, store.at_rest);
+        let answer = request.send().await.map_err(|error| Asked::Read.failed(error))?;
+        for listed in answer.parts() {
+            let number = listed.part_number().and_then(|number| u32::try_from(number).ok());
+            let size_bytes = listed.size().and_then(|size| u64::try_from(size).ok());
+            let (Some(number), Some(size_bytes)) = (number, size_bytes) else {
+                return Err(crate::store::incomplete("part number or size"));
+            };
+            let mut part = Part::new(number, size_bytes);
+            part.etag = etag(listed.e_tag()).map(|etag| etag.as_str().to_owned());
+            part.checksum = listed.checksum_crc64_nvme().and_then(parse_crc64);
+            parts.push(part);
+        }
+        after = answer
+            .next_part_number_marker()
+            .filter(|_| answer.is_truncated() == Some(true))
+            .map(ToOwned::to_owned);
+        if after.is_none() {
+            parts.sort_by_key(|part| part.number);
+            return Ok(parts);
+        }
+    }
+}
+
+/// An upload in parts of the provider's own: several parts at a time, aborted unless it is completed.
+pub(crate) struct Parts {
+    key: StorageKey,
+    guard: AbortOnDrop,
+    running: FuturesUnordered<BoxFuture<'static, Result<Part>>>,
+    running_bytes: usize,
+    done: Vec<Part>,
+}
+
+impl Parts {
+    pub(crate) async fn begin(
+        store: &Arc<Store>,
+        key: &StorageKey,
+        options: &CreateUploadOptions,
+    ) -> Result<Self> {
+        let upload_id = create(store, key, options).await?;
+        Ok(Self {
+            key: key.clone(),
+            guard: AbortOnDrop {
+                store: Arc::clone(store),
+                key: store.full(key),
+                upload_id: Some(upload_id),
+            },
+            running: FuturesUnordered::new(),
+            running_bytes: 0,
+            done: Vec::new(),
+        })
+    }
+
+    /// The store's name of the upload.
+    pub(crate) fn id(&self) -> &str {
+        self.guard.upload_id.as_deref().unwrap_or_default()
+    }
+
+    /// Begins to send a part.
+    pub(crate) fn send(&mut self, number: u32, bytes: Bytes) {
+        let (store, key) = (Arc::clone(&self.guard.store), self.guard.key.clone());
+        let upload_id = self.id().to_owned();
+        self.running_bytes += bytes.len();
+        self.push(async move { send_part(&store, key, upload_id, number, PartBody::Bytes(bytes)).await });
+    }
+
+    /// Begins something that makes a part.
+    pub(crate) fn push(&mut self, part: impl Future<Output = Result<Part>> + Send + 'static) {
+        self.running.push(part.boxed());
+    }
+
+    /// How many parts are under way.
+    pub(crate) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Waits until a part of `size` bytes fits beside those under way; alone it always does.
+    pub(crate) async fn wait_for_room(&mut self, size: usize, budget: usize) -> Result<()> {
+        while !self.running.is_empty() && self.running_bytes + size > budget {
+            self.wait_for_one().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for `other` while the parts under way go on. `other` may be dropped and begun again.
+    pub(crate) async fn while_sending<T>(&mut self, other: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut other = std::pin::pin!(other);
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut other => return outcome,
+                outcome = self.wait_for_one(), if !self.running.is_empty() => outcome?,
+            }
+        }
+    }
+
+    pub(crate) async fn wait_for_one(&mut self) -> Result<()> {
+        if let Some(outcome) = self.running.next().await {
+            let part = outcome?;
+            self.running_bytes = self
+                .running_bytes
+                .saturating_sub(usize::try_from(part.size_bytes).unwrap_or(0));
+            self.done.push(part);
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn wait_for_all(&mut self) -> Result<()> {
+        while !self.running.is_empty() {
+            self.wait_for_one().await?;
+        }
+        Ok(())
+    }
+
+    /// Completes the upload. If that fails it is aborted, also where it may have worked: then there is nothing to
+    /// abort.
+    pub(crate) async fn complete(
+        &mut self,
+        precondition: &Precondition,
+        checksum: Option<&Checksum>,
+    ) -> Result<Completed> {
+        self.done.sort_by_key(|part| part.number);
+        let store = Arc::clone(&self.guard.store);
+        let outcome = complete(&store, &self.key, self.id(), &self.done, precondition, checksum).await;
+        match &outcome {
+            Ok(_) => self.guard.upload_id = None,
+            Err(_) => self.abort().await,
+        }
+        outcome
+    }
+
+    /// Gives the upload up and waits until the store has heard of it; what goes wrong is tried again in the
+    /// background.
+    pub(crate) async fn abort(&mut self) {
+        self.running.clear();
+        let store = Arc::clone(&self.guard.store);
+        if abort(&store, &self.guard.key, self.id()).await.is_ok() {
+            self.guard.upload_id = None;
+        }
+    }
+}
+
+/// Aborts an upload when its owner is dropped.
+struct AbortOnDrop {
+    store: Arc<Store>,
+    key: String,
+    /// None when there is nothing to abort any more.
+    upload_id: Option<String>,
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        let Some(upload_id) = self.upload_id.take() else {
+            return;
+        };
+        // Without a runtime nothing can be sent; the store's clean-up of stale uploads takes it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let (store, key) = (Arc::clone(&self.store), std::mem::take(&mut self.key));
+        runtime.spawn(async move {
+            // A failure leaves an upload that nobody sees, for the store's clean-up too.
+            let _ = abort(&store, &key, &upload_id).await;
+        });
+    }
+}
+
+pub(crate) async fn create_upload(
+    store: &Store,
+    key: &StorageKey,
+    options: &CreateUploadOptions,
+) -> Result<MultipartUpload> {
+    store.capabilities.check_create_upload(key, options)?;
+    encoding::check_fields(&options.attributes)?;
+    let id = create(store, key, options).await?;
+    let mut upload = MultipartUpload::new(key.clone(), id, part_rules(&store.settings));
+    upload.write_id = options.write_id;
+    Ok(upload)
+}
+
+pub(crate) async fn upload_part(
+    store: &Store,
+    upload: &MultipartUpload,
+    place: PartPlace,
+    content: Content,
+    options: &UploadPartOptions,
+) -> Result<Part> {
+    let id = known_id(upload)?;
+    if let Some(length) = content.length() {
+        check_size(place, length)?;
+    }
+    let whole_in_memory = usize::try_from(store.settings.part_size.bytes()).unwrap_or(usize::MAX);
+    let whole_in_memory = whole_in_memory.max(UNKNOWN_PART_BYTES_MAX);
+    let body = match content.length() {
+        Some(length) if length > whole_in_memory as u64 && content.as_bytes().is_none() => {
+            if options.checksum.is_some() {
+                return Err(Error::unsupported(format!(
+                    "the checksum of a streamed part is checked up to {whole_in_memory} bytes, this one has {length}"
+                ))
+                .with_help("give the part as bytes, or without a checksum"));
+            }
+            let (body, failure) = stream_body(&content, length).await?;
+            PartBody::Stream(body, length, failure)
+        }
+        Some(_) if content.as_bytes().is_some() => PartBody::Bytes(content.collect(usize::MAX).await?),
+        _ => PartBody::Bytes(content.collect(whole_in_memory).await?),
+    };
+    check_size(place, body.size_bytes())?;
+    if let (PartBody::Bytes(bytes), Some(expected)) = (&body, &options.checksum) {
+        check_checksum(bytes, expected)?;
+    }
+    send_part(store, store.full(&upload.key), id.to_owned(), place.number, body).await
+}
+
+fn check_size(place: PartPlace, size_bytes: u64) -> Result<()> {
+    let problem = if size_bytes > PART_BYTES_MAX {
+        format!("at most {PART_BYTES_MAX} are allowed")
+    } else if size_bytes < PART_BYTES_MIN && !place.is_last {
+        format!("at least {PART_BYTES_MIN} are needed in all parts but the last")
+    } else {
+        return Ok(());
+    };
+    let number = place.number;
+    Err(Error::invalid_input(format!(
+        "part {number} has {size_bytes} bytes, {problem}"
+    )))
+}
+
+fn check_checksum(bytes: &[u8], expected: &Checksum) -> Result<()> {
+    let is_right = match expected.algorithm() {
+        ChecksumAlgorithm::Crc64Nvme => Checksum::crc64_nvme(bytes) == *expected,
+        ChecksumAlgorithm::Sha256 => {
+            Digest::of(DigestAlgorithm::Sha256, bytes).as_bytes()[..] == *expected.value()
+        }
+        ChecksumAlgorithm::Md5 => Md5::digest(bytes)[..] == *expected.value(),
+        ChecksumAlgorithm::Crc32c => {
+            return Err(Error::unsupported(
+                "parts are checked by crc64nvme, sha256 or md5, not by crc32c",
+            ));
+        }
+    };
+    if is_right {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Corruption,
+        format!("the part does not have the checksum that was declared: {expected}"),
+    )
+    .with_help("compute the checksum of the very bytes that are sent, then send them again"))
+}
+
+pub(crate) async fn list_parts(
+    store: &Store,
+    upload: &MultipartUpload,
+    _: &CallOptions,
+) -> Result<Vec<Part>> {
+    let id = known_id(upload)?;
+    list(store, &store.full(&upload.key), id).await
+}
+
+pub(crate) async fn complete_upload(
+    store: &Store,
+    upload: &MultipartUpload,
+    parts: &[Part],
+    options: &CompleteUploadOptions,
+) -> Result<ObjectMetadata> {
+    let id = known_id(upload)?;
+    store.capabilities.require_precondition(
+        boards_storage_core::OperationKind::CompleteUpload,
+        &options.precondition,
+    )?;
+    if parts.is_empty() {
+        return Err(Error::invalid_input(
+            "an upload in parts is completed by at least one part",
+        ));
+    }
+    let tagged = with_tags(store, upload, id, parts).await?;
+    let whole = whole_checksum(&tagged);
+    complete(
+        store,
+        &upload.key,
+        id,
+        &tagged,
+        &options.precondition,
+        whole.as_ref(),
+    )
+    .await?;
+    look(store, &upload.key).await
+}
+
+/// Looks at what was just written, for what the answer to the write did not tell.
+pub(crate) async fn look(store: &Store, key: &StorageKey) -> Result<ObjectMetadata> {
+    match store.head(key).await {
+        Ok(found) => Ok(found.metadata),
+        Err(error) => {
+            let unknown = outcome_unknown("the object was completed, but looking at it failed");
+            Err(unknown.with_source(error))
+        }
+    }
+}
+
+/// Adds the tags that the caller does not have.
+async fn with_tags(store: &Store, upload: &MultipartUpload, id: &str, parts: &[Part]) -> Result<Vec<Part>> {
+    let mut tagged = parts.to_vec();
+    if tagged.iter().any(|part| part.etag.is_none()) {
+        let listed = list(store, &store.full(&upload.key), id).await?;
+        for part in tagged.iter_mut().filter(|part| part.etag.is_none()) {
+            let found = listed.iter().find(|listed| listed.number == part.number);
+            let found =
+                found.ok_or_else(|| Error::invalid_input(format!("part {} was not sent", part.number)))?;
+            part.etag.clone_from(&found.etag);
+        }
+    }
+    Ok(tagged)
+}
+
+/// Returns the CRC-64/NVME of the whole, if those of all parts are known.
+fn whole_checksum(parts: &[Part]) -> Option<Checksum> {
+    let mut whole = Crc64Hasher::default();
+    for part in parts {
+        let checksum = part.checksum.as_ref().filter(|checksum| is_crc64(checksum))?;
+        whole.append(checksum, part.size_bytes).ok()?;
+    }
+    Some(whole.finish())
+}
+
+fn is_crc64(checksum: &Checksum) -> bool {
+    checksum.algorithm() == ChecksumAlgorithm::Crc64Nvme
+}
+
+pub(crate) async fn abort_upload(store: &Store, upload: &MultipartUpload, _: &CallOptions) -> Result<()> {
+    match known_id(upload) {
+        Ok(id) => abort(store, &store.full(&upload.key), id).await,
+        Err(_) => Ok(()),
+    }
+}
+
+/// Returns the upload's id. The store would take an empty one for another kind of request.
+pub(crate) fn known_id(upload: &MultipartUpload) -> Result<&str> {
+    if upload.id.is_empty() {
+        return Err(Error::not_found(
+            "there is no such upload in parts: its id is empty",
+        ));
+    }
+    Ok(&upload.id)
+}

@@ -94,6 +94,15 @@ macro_rules! with_source_key {
 /// Adds to a request what a new object is to be: attributes, notes, encryption, class.
 macro_rules! as_new_object {
     ($request:expr, $store:expr, $attributes:expr, $notes:expr) => {{
+        let content_type = $attributes.content_type.as_ref().map(ToString::to_string);
+        let content_type = content_type.unwrap_or_else(|| $crate::encoding::NO_CONTENT_TYPE.to_owned());
+        as_signed_object!($request, $store, $attributes, $notes).content_type(content_type)
+    }};
+}
+
+/// As [`as_new_object!`], but a content type that nobody asks for stays open.
+macro_rules! as_signed_object {
+    ($request:expr, $store:expr, $attributes:expr, $notes:expr) => {{
         let (attributes, at_rest) = ($attributes, &$store.at_rest);
         let request = $request
             .set_content_type(attributes.content_type.as_ref().map(ToString::to_string))

@@ -4,6 +4,9 @@
 //! an end or in a row, or what looks encoded) becomes one *encoded word* of RFC 2047, `=?UTF-8?B?…?=`, longer than the
 //! RFC's 75 characters where it must be. Words in Base64 and in Q encoding are read, also several in a row, so that
 //! what other programs wrote so is read too.
+//!
+//! A name's underscore is sent as `.-`: servers that turn headers into variables, Ceph's among them, give it back as a
+//! hyphen. An object without a content type is stored as `binary/octet-stream`, which is what S3 itself calls it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,10 +14,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use boards_storage_core::{Checksum, Digest, Error, ObjectAttributes, Result, WriteId};
 
-// The names have a dot, which no name of a caller has.
+// After a dot, a name of a caller has a hyphen.
 const DIGEST: &str = "boards.digest";
 const WRITE_ID: &str = "boards.write-id";
 const CHECKSUM: &str = "boards.checksum";
+
+/// What stands for an underscore in a name.
+const UNDERSCORE: &str = ".-";
+
+/// The content type of an object that has none.
+pub(crate) const NO_CONTENT_TYPE: &str = "binary/octet-stream";
 
 const WORD_BEGIN: &str = "=?";
 const WORD_END: &str = "?=";
@@ -51,7 +60,7 @@ pub(crate) fn encode(attributes: &ObjectAttributes, notes: &Notes) -> HashMap<St
     let mut encoded: HashMap<_, _> = attributes
         .user_metadata
         .iter()
-        .map(|(name, value)| (name.clone(), encode_value(value)))
+        .map(|(name, value)| (name.replace('_', UNDERSCORE), encode_value(value)))
         .collect();
     let mut note = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -75,7 +84,7 @@ pub(crate) fn decode(answered: Option<&HashMap<String, String>>) -> (BTreeMap<St
             WRITE_ID => notes.write_id = value.parse().ok(),
             CHECKSUM => notes.checksum = value.parse().ok(),
             name => {
-                fields.insert(name.to_owned(), decode_value(value));
+                fields.insert(name.replace(UNDERSCORE, "_"), decode_value(value));
             }
         }
     }
@@ -197,7 +206,7 @@ mod tests {
 
     #[test]
     fn notes_come_back_and_are_no_user_metadata() {
-        let attributes = ObjectAttributes::default().with_user_metadata("camera", "Größe 1");
+        let attributes = ObjectAttributes::default().with_user_metadata("camera_digest", "Größe 1");
         let notes = Notes {
             digest: Some(Digest::of(DigestAlgorithm::Blake3, b"x")),
             write_id: Some(WriteId::fresh()),
@@ -205,6 +214,7 @@ mod tests {
         };
         let sent = encode(&attributes, &notes);
         assert_eq!(sent.len(), 4);
+        assert!(sent.keys().all(|name| !name.contains('_')), "{sent:?}");
         assert_eq!(decode(Some(&sent)), (attributes.user_metadata, notes));
         assert_eq!(decode(None), Default::default());
         let damaged = HashMap::from([(DIGEST.to_owned(), "nonsense".to_owned())]);

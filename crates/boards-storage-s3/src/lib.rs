@@ -4,6 +4,7 @@
 mod at_rest;
 
 mod body;
+mod capabilities;
 mod client;
 mod copy;
 mod delete;
@@ -20,6 +21,6 @@ mod store;
 mod upload;
 
 pub use provider::S3Provider;
-pub use settings::{ChecksumChoice, ConnectionSettings, Encryption, S3Settings};
+pub use settings::{ChecksumChoice, ConditionalWrites, ConnectionSettings, Encryption, S3Settings};
 
 boards_storage_core::register_provider!(S3Provider);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::primitives::ByteStream as SdkStream;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm as SdkChecksum, ChecksumType, CompletedMultipartUpload, CompletedPart,
@@ -185,12 +184,8 @@ async fn complete(
             version: version(answer.version_id()),
         }),
         Err(error) => {
-            let is_unclear = error.code().is_none_or(|code| code == "UnknownError");
-            let is_server_side = error
-                .raw_response()
-                .is_some_and(|response| response.status().as_u16() == 500);
             let failed = Asked::write(precondition).failed(error);
-            if is_unclear && is_server_side {
+            if failed.status() == Some(500) {
                 return Err(unless_unknown(store, key, upload_id, failed).await);
             }
             Err(failed)
@@ -198,7 +193,7 @@ async fn complete(
     }
 }
 
-/// Ceph answers 500 where there is no such upload.
+/// Ceph answers 500 where there is no such upload, or no more: it may have been completed just now.
 async fn unless_unknown(store: &Store, key: &StorageKey, upload_id: &str, failed: Error) -> Error {
     match list(store, &store.full(key), upload_id).await {
         Err(error) if error.kind() == ErrorKind::NotFound => error,
@@ -358,11 +353,20 @@ impl Parts {
         self.done.sort_by_key(|part| part.number);
         let store = Arc::clone(&self.guard.store);
         let outcome = complete(&store, &self.key, self.id(), &self.done, precondition, checksum).await;
-        match &outcome {
-            Ok(_) => self.guard.upload_id = None,
-            Err(_) => self.abort().await,
+        match outcome {
+            Ok(completed) => {
+                self.guard.upload_id = None;
+                Ok(completed)
+            }
+            Err(error) => {
+                self.abort().await;
+                // It was there a moment ago: somebody aborted it, or it was completed and the answer is wrong.
+                Err(match error.kind() {
+                    ErrorKind::NotFound => outcome_unknown("the upload in parts is gone").with_source(error),
+                    _ => error,
+                })
+            }
         }
-        outcome
     }
 
     /// Gives the upload up and waits until the store has heard of it; what goes wrong is tried again in the
@@ -512,7 +516,7 @@ pub(crate) async fn complete_upload(
     }
     let tagged = with_tags(store, upload, id, parts).await?;
     let whole = whole_checksum(&tagged);
-    complete(
+    let completed = complete(
         store,
         &upload.key,
         id,
@@ -520,8 +524,12 @@ pub(crate) async fn complete_upload(
         &options.precondition,
         whole.as_ref(),
     )
-    .await?;
-    look(store, &upload.key).await
+    .await;
+    match completed {
+        Ok(_) => look(store, &upload.key).await,
+        Err(error) if error.kind() == ErrorKind::NotFound => own_object(store, upload).await.ok_or(error),
+        Err(error) => Err(error),
+    }
 }
 
 /// Looks at what was just written, for what the answer to the write did not tell.
@@ -533,6 +541,13 @@ pub(crate) async fn look(store: &Store, key: &StorageKey) -> Result<ObjectMetada
             Err(unknown.with_source(error))
         }
     }
+}
+
+/// Returns the object at the key if it is the one of this upload, which was then completed before.
+async fn own_object(store: &Store, upload: &MultipartUpload) -> Option<ObjectMetadata> {
+    let own = upload.write_id?;
+    let found = store.head(&upload.key).await.ok()?.metadata;
+    (found.write_id == Some(own)).then_some(found)
 }
 
 /// Adds the tags that the caller does not have.

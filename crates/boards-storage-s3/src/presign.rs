@@ -97,7 +97,7 @@ async fn put_request(
         .set_content_length(length_header(options.length)?)
         .set_checksum_crc64_nvme(crc64)
         .set_content_md5(md5);
-    let request = as_new_object!(request, store, &options.attributes, &notes);
+    let request = as_signed_object!(request, store, &options.attributes, &notes);
     let request = match &options.precondition {
         Precondition::IfAbsent => request.if_none_match("*"),
         Precondition::IfMatch(etag) => request.if_match(quoted(etag)),

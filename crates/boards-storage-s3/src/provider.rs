@@ -5,17 +5,15 @@ use std::sync::Arc;
 use boards_storage_core::{
     AccessClass, BoxFuture, CallOptions, Capabilities, Capability, CompleteUploadOptions, Content,
     CopyOptions, CreateUploadOptions, DeleteOptions, DeleteOutcome, DeletedKey, DownloadOptions,
-    DownloadOutcome, Error, KeyRules, ListOptions, ListStream, MultipartUpload, ObjectAttributes,
-    ObjectMetadata, OperationKind, Part, PartPlace, PreconditionKind, PresignDownloadOptions,
-    PresignPartOptions, PresignUploadOptions, ProviderFactory, ProviderInfo, Result, SetMetadataOptions,
-    SharedProvider, SignedRequest, StorageKey, StorageProvider, UploadOptions, UploadPartOptions,
-    async_trait,
+    DownloadOutcome, Error, ListOptions, ListStream, MultipartUpload, ObjectAttributes, ObjectMetadata,
+    OperationKind, Part, PartPlace, PresignDownloadOptions, PresignPartOptions, PresignUploadOptions,
+    ProviderFactory, ProviderInfo, Result, SetMetadataOptions, SharedProvider, SignedRequest, StorageKey,
+    StorageProvider, UploadOptions, UploadPartOptions, async_trait,
 };
 
-use crate::delete::DELETE_MANY_MAX;
+use crate::capabilities::capabilities_of;
 use crate::encoding::encode_path;
-use crate::multipart::part_rules;
-use crate::settings::{ChecksumChoice, Encryption, S3Settings};
+use crate::settings::S3Settings;
 use crate::store::Store;
 use crate::{copy, delete, list, multipart, presign, read, upload};
 
@@ -94,96 +92,6 @@ impl ProviderFactory for S3Provider {
     fn open(name: String, settings: S3Settings) -> BoxFuture<'static, Result<SharedProvider>> {
         Box::pin(async move { Ok(Arc::new(Self::open(name, settings).await?) as SharedProvider) })
     }
-}
-
-fn capabilities_of(settings: &S3Settings) -> Capabilities {
-    use OperationKind::{CompleteUpload, Copy, PresignedUploadUrl, Upload};
-    use PreconditionKind::{IfAbsent, IfMatch};
-    let mut key_rules = KeyRules::default();
-    key_rules.bytes_max = StorageKey::BYTES_MAX - settings.prefix.len();
-    let mut capabilities = Capabilities::default()
-        .with(&[
-            Capability::Range,
-            Capability::ConditionalDownload,
-            Capability::List,
-            Capability::ListDelimiter,
-            Capability::ListStartAfter,
-            Capability::DeleteMany,
-            Capability::Copy,
-            Capability::CopyAttributes,
-            Capability::SetMetadata,
-            Capability::StreamingUpload,
-            Capability::ContentType,
-            Capability::ContentDisposition,
-            Capability::ContentEncoding,
-            Capability::ContentLanguage,
-            Capability::CacheControl,
-            Capability::UserMetadata,
-            Capability::Digest,
-            Capability::WriteId,
-        ])
-        .with_key_rules(key_rules)
-        .with_part_rules(part_rules(settings))
-        .with_reason(
-            Capability::SetAccess,
-            "set acl: true if the bucket takes ACLs, or give access by a bucket policy",
-        )
-        .with_reason(Capability::PublicUrl, "set public_url_base")
-        .with_reason(
-            Capability::ReadVersion,
-            "set versions: true if the bucket keeps them",
-        );
-    let presigned = [
-        Capability::PresignedUpload,
-        Capability::PresignedPost,
-        Capability::PresignedLengthMax,
-        Capability::PresignedDownload,
-        Capability::PresignedPart,
-    ];
-    let signs = !matches!(settings.encryption, Encryption::Customer { .. });
-    if signs {
-        capabilities = capabilities.with(&presigned);
-    } else {
-        for capability in presigned {
-            let reason = "whoever holds the URL would need the customer's key too";
-            capabilities = capabilities.with_reason(capability, reason);
-        }
-    }
-    let optional = [
-        (
-            settings.checksum() == ChecksumChoice::Crc64nvme,
-            Capability::Checksum,
-        ),
-        (
-            settings.checksum() == ChecksumChoice::Crc64nvme,
-            Capability::VerifiedRead,
-        ),
-        (settings.versions, Capability::ReadVersion),
-        (settings.acl, Capability::SetAccess),
-        (settings.public_url_base.is_some(), Capability::PublicUrl),
-    ];
-    for (is_there, capability) in optional {
-        if is_there {
-            capabilities = capabilities.with(&[capability]);
-        }
-    }
-    let conditional = [
-        (settings.conditional_writes(), Upload),
-        (settings.conditional_writes() && signs, PresignedUploadUrl),
-        (settings.conditional_completion(), CompleteUpload),
-        (settings.conditional_copies(), Copy),
-    ];
-    for (is_decided, operation) in conditional {
-        if is_decided {
-            capabilities = capabilities
-                .with_precondition(operation, IfAbsent)
-                .with_precondition(operation, IfMatch);
-        }
-    }
-    let rules = part_rules(settings);
-    capabilities.object_size_bytes_max = Some(rules.size_bytes_max * u64::from(rules.count_max));
-    capabilities.delete_many_max = Some(DELETE_MANY_MAX);
-    capabilities
 }
 
 #[async_trait]

@@ -16,12 +16,13 @@ use serde::Deserialize;
 ///
 /// ```
 /// use boards_storage_core::Secret;
-/// use boards_storage_s3::S3Settings;
+/// use boards_storage_s3::{ConditionalWrites, S3Settings};
 ///
 /// let settings = S3Settings::new("media")
 ///     .with_endpoint("http://127.0.0.1:9000")
 ///     .with_keys(Secret::new("id"), Secret::new("key"));
-/// assert!(settings.path_style() && !settings.conditional_writes());
+/// assert!(settings.path_style());
+/// assert_eq!(settings.conditional_writes(), ConditionalWrites::None);
 /// ```
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -64,11 +65,11 @@ pub struct S3Settings {
     /// `none` with an `endpoint`.
     #[serde(default)]
     checksum: Option<ChecksumChoice>,
-    /// Whether PUT requests decide `If-None-Match` and `If-Match`. On by default on AWS, off with an `endpoint`: a
-    /// store that ignores them would overwrite.
+    /// Which conditions of PUT requests the store decides, also in a race. By default `all` on AWS, and `none` with an
+    /// `endpoint`: a store that ignores them would overwrite.
     #[serde(default)]
-    conditional_writes: Option<bool>,
-    /// Whether the completion of an upload in parts decides them too. On by default on AWS, off with an `endpoint`.
+    conditional_writes: Option<ConditionalWrites>,
+    /// Whether the completion of an upload in parts decides them too, all of them. On by default on AWS, off with an `endpoint`.
     #[serde(default)]
     conditional_completion: Option<bool>,
     /// Whether a copy decides them, of its source and of its target. On by default on AWS, off with an `endpoint`.
@@ -130,6 +131,19 @@ pub enum Encryption {
         /// The key: 32 bytes in Base64.
         key: Secret,
     },
+}
+
+/// Which conditions of PUT requests a store decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ConditionalWrites {
+    /// None.
+    None,
+    /// That there is no object (`If-None-Match: *`), as Ceph 16 does.
+    IfAbsent,
+    /// That there is none, and that the object has an entity tag (`If-Match`).
+    All,
 }
 
 /// Which checksum the store is asked to check and keep.
@@ -267,10 +281,10 @@ impl S3Settings {
         self
     }
 
-    /// Says whether PUT requests decide preconditions.
+    /// Says which conditions of PUT requests the store decides.
     #[must_use]
-    pub fn with_conditional_writes(mut self, is_decided: bool) -> Self {
-        self.conditional_writes = Some(is_decided);
+    pub fn with_conditional_writes(mut self, decided: ConditionalWrites) -> Self {
+        self.conditional_writes = Some(decided);
         self
     }
 
@@ -311,10 +325,14 @@ impl S3Settings {
         })
     }
 
-    /// Says whether PUT requests decide preconditions.
+    /// Says which conditions of PUT requests the store decides.
     #[must_use]
-    pub fn conditional_writes(&self) -> bool {
-        self.conditional_writes.unwrap_or(self.endpoint.is_none())
+    pub fn conditional_writes(&self) -> ConditionalWrites {
+        self.conditional_writes.unwrap_or(if self.endpoint.is_some() {
+            ConditionalWrites::None
+        } else {
+            ConditionalWrites::All
+        })
     }
 
     /// Says whether the completion of an upload in parts decides preconditions.
@@ -478,17 +496,18 @@ mod tests {
     #[test]
     fn what_other_stores_may_ignore_is_off_with_an_endpoint() {
         let aws = S3Settings::new("media");
-        assert!(aws.conditional_writes() && aws.conditional_completion() && aws.conditional_copies());
+        assert_eq!(aws.conditional_writes(), ConditionalWrites::All);
+        assert!(aws.conditional_completion() && aws.conditional_copies());
         assert_eq!(aws.checksum(), ChecksumChoice::Crc64nvme);
         assert!(!aws.path_style() && !aws.sign_payload());
         let other = aws.with_endpoint("http://127.0.0.1:9000");
-        assert!(
-            !(other.conditional_writes() || other.conditional_completion() || other.conditional_copies())
-        );
+        assert_eq!(other.conditional_writes(), ConditionalWrites::None);
+        assert!(!(other.conditional_completion() || other.conditional_copies()));
         assert_eq!(other.checksum(), ChecksumChoice::None);
         assert!(other.path_style() && other.sign_payload());
         assert!(!other.clone().with_endpoint("https://a").sign_payload());
-        assert!(other.with_conditional_writes(true).conditional_writes());
+        let other = other.with_conditional_writes(ConditionalWrites::IfAbsent);
+        assert_eq!(other.conditional_writes(), ConditionalWrites::IfAbsent);
     }
 
     #[test]

@@ -170,7 +170,10 @@ impl Found {
         let own = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(ToOwned::to_owned);
         let mut attributes = ObjectAttributes::default();
         // A type that is none at all is not worth an error.
-        attributes.content_type = fields.content_type.and_then(|text| ContentType::parse(text).ok());
+        attributes.content_type = fields
+            .content_type
+            .filter(|text| *text != encoding::NO_CONTENT_TYPE)
+            .and_then(|text| ContentType::parse(text).ok());
         attributes.content_disposition = own(fields.content_disposition);
         attributes.content_encoding = own(fields.content_encoding);
         attributes.content_language = own(fields.content_language);
@@ -202,7 +205,7 @@ pub(crate) fn etag(text: Option<&str>) -> Option<ETag> {
     (!tag.as_str().is_empty()).then_some(tag)
 }
 
-/// Returns the entity tag as a header wants it. Ceph compares nothing without the quotes.
+/// Returns the entity tag as HTTP's headers want it.
 pub(crate) fn quoted(etag: &ETag) -> String {
     format!("\"{etag}\"")
 }

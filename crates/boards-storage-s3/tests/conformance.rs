@@ -60,7 +60,7 @@ const WORLDS: [World; 2] = [
         name: "s3-prefix",
         service: "ceph",
         variables: "S3",
-        settings: || json!({ "prefix": "below/this one/", "conditional_writes": false }),
+        settings: || json!({ "prefix": "below/this one/", "conditional_writes": "none" }),
         pinned: &[],
     },
 ];
@@ -75,17 +75,23 @@ fn suite(world: World) -> Option<Suite> {
     if matches!(found, Ok(TestServer::LeftOut)) {
         return None;
     }
-    let is_conditional = found
+    // Whoever says that the store decides a condition has it tested.
+    let decided = found
         .and_then(|found| config(world, &found))
-        .is_ok_and(|config| config.get("conditional_writes") == Some(&Value::Bool(true)));
+        .map(|config| config.get("conditional_writes").cloned());
+    let kinds: &[_] = match decided {
+        Ok(Some(Value::String(text))) if text == "all" => {
+            &[PreconditionKind::IfAbsent, PreconditionKind::IfMatch]
+        }
+        Ok(Some(Value::String(text))) if text == "if_absent" => &[PreconditionKind::IfAbsent],
+        _ => &[],
+    };
     let suite = Suite::new(world.name, move || Box::pin(open(world)));
     let mut suite = suite.requires(PINNED).requires(world.pinned);
-    if is_conditional {
-        for operation in [OperationKind::Upload, OperationKind::PresignedUploadUrl] {
-            suite = suite
-                .requires_precondition(operation, PreconditionKind::IfAbsent)
-                .requires_precondition(operation, PreconditionKind::IfMatch);
-        }
+    for kind in kinds {
+        suite = suite
+            .requires_precondition(OperationKind::Upload, *kind)
+            .requires_precondition(OperationKind::PresignedUploadUrl, *kind);
     }
     Some(suite)
 }

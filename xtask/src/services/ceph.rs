@@ -68,7 +68,7 @@ fn start(place: &mut Place) -> Result<Found> {
         ("BUCKET", BUCKET.to_owned()),
         ("ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
         ("SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
-        ("CONDITIONAL_WRITES", "true".to_owned()),
+        ("CONDITIONAL_WRITES", "if_absent".to_owned()),
     ])
 }
 

@@ -63,10 +63,7 @@ impl Storage {
 /// The provider types of this project, and how a program gets them.
 const OFFICIAL: [(&str, &str); 4] = [
     ("local", "enable the Cargo feature 'local' of boards-storage"),
-    (
-        "s3",
-        "enable the Cargo feature 's3' of boards-storage (from version 0.2 on)",
-    ),
+    ("s3", "enable the Cargo feature 's3' of boards-storage"),
     (
         "gcs",
         "enable the Cargo feature 'gcs' of boards-storage (from version 0.2 on)",

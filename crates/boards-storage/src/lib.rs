@@ -13,6 +13,8 @@ pub mod layers {
 // A provider crate that nobody names is dropped by the linker, and its registration with it.
 #[cfg(feature = "local")]
 use boards_storage_local as _;
+#[cfg(feature = "s3")]
+use boards_storage_s3 as _;
 
 /// What an application needs for the main job.
 pub mod prelude {

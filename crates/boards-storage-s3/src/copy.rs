@@ -1,14 +1,16 @@
 //! Copies within the store, changes of attributes, and access.
 //!
-//! All go by what HEAD says of the source, pinned to its entity tag: where the store decides conditions of copies, by
-//! the store; elsewhere the provider looks at the source again afterwards, and begins anew if it has changed.
+//! All go by what HEAD says of the source, pinned to its entity tag: by the store, where it decides conditions of
+//! copies. Elsewhere a copy whose source must not change meanwhile goes by way of a staged object below
+//! `.boards-storage/`, which no listing shows: only when the source has the same tag afterwards, it becomes the target.
 
 use std::sync::Arc;
 
 use aws_sdk_s3::types::{MetadataDirective, ObjectCannedAcl};
 use boards_storage_core::{
     AccessClass, CallOptions, Capability, CopyOptions, CreateUploadOptions, ETag, Error, ErrorKind,
-    ObjectAttributes, ObjectMetadata, Part, Precondition, Result, Retry, SetMetadataOptions, StorageKey,
+    ObjectAttributes, ObjectMetadata, Part, Precondition, RESERVED_SEGMENT, Result, Retry,
+    SetMetadataOptions, StorageKey, WriteId,
 };
 
 use crate::encoding::{self, Notes, encode_path};
@@ -34,7 +36,13 @@ pub(crate) async fn copy(
         let source = store.head(from).await?;
         require_tag(options.source_if_match.as_ref(), &source)?;
         let copy = Copy::new(store, from, to, options, &source);
-        match copy.run().await? {
+        let must_pin = copy.must_replace || options.source_if_match.is_some();
+        let outcome = if must_pin && !store.settings.conditional_copies() {
+            copy.run_staged().await?
+        } else {
+            copy.run().await?
+        };
+        match outcome {
             Outcome::Copied(metadata) => return Ok(*metadata),
             // The next look at the source refuses it if the caller named its tag.
             Outcome::SourceChanged => {}
@@ -55,8 +63,9 @@ pub(crate) async fn set_metadata(
         let source = store.head(key).await?;
         let copy = Copy {
             store,
-            from: key,
-            to: key,
+            key,
+            from: store.full(key),
+            to: store.full(key),
             source: &source,
             attributes,
             // The write is still the one that made the bytes.
@@ -92,10 +101,14 @@ enum Outcome {
 }
 
 /// One attempt at a copy.
+#[derive(Clone)]
 struct Copy<'a> {
     store: &'a Arc<Store>,
-    from: &'a StorageKey,
-    to: &'a StorageKey,
+    /// The key that the answer tells of.
+    key: &'a StorageKey,
+    /// The source and the target, as they are called in the bucket.
+    from: String,
+    to: String,
     source: &'a Found,
     attributes: &'a ObjectAttributes,
     notes: Notes,
@@ -107,7 +120,7 @@ struct Copy<'a> {
 impl<'a> Copy<'a> {
     fn new(
         store: &'a Arc<Store>,
-        from: &'a StorageKey,
+        from: &StorageKey,
         to: &'a StorageKey,
         options: &'a CopyOptions,
         source: &'a Found,
@@ -116,14 +129,41 @@ impl<'a> Copy<'a> {
         notes.write_id = options.write_id;
         Self {
             store,
-            from,
-            to,
+            key: to,
+            from: store.full(from),
+            to: store.full(to),
             source,
             attributes: options.attributes.as_ref().unwrap_or(&source.metadata.attributes),
             must_replace: options.attributes.is_some() || notes != source.notes,
             notes,
             precondition: &options.precondition,
         }
+    }
+
+    /// Copies to a staged object, and from there to the target.
+    async fn run_staged(&self) -> Result<Outcome> {
+        let staged = Staged::new(self.store);
+        let first = Self {
+            to: staged.name.clone(),
+            precondition: &Precondition::None,
+            ..self.clone()
+        };
+        let outcome = match first.run().await {
+            Ok(Outcome::Copied(_)) => {
+                // Nobody else knows the staged object, so that it cannot change.
+                let source = self.store.head_named(&staged.name, self.key).await?;
+                let second = Copy {
+                    from: staged.name.clone(),
+                    source: &source,
+                    must_replace: false,
+                    ..self.clone()
+                };
+                second.run().await
+            }
+            outcome => outcome,
+        };
+        staged.remove().await;
+        outcome
     }
 
     async fn run(&self) -> Result<Outcome> {
@@ -136,7 +176,7 @@ impl<'a> Copy<'a> {
 
     /// The source as the header wants it.
     fn source_path(&self) -> String {
-        let path = encode_path(&self.store.full(self.from));
+        let path = encode_path(&self.from);
         format!("{}/{path}", self.store.bucket())
     }
 
@@ -150,7 +190,7 @@ impl<'a> Copy<'a> {
             .client
             .copy_object()
             .bucket(store.bucket())
-            .key(store.full(self.to))
+            .key(&self.to)
             .copy_source(self.source_path())
             .set_copy_source_if_match(self.source_tag());
         let request = if self.must_replace {
@@ -179,13 +219,14 @@ impl<'a> Copy<'a> {
         if !self.store.settings.conditional_copies() && self.has_changed(copied.as_ref()).await? {
             return Ok(Outcome::SourceChanged);
         }
-        let Some(copied) = copied else {
-            return Ok(Outcome::Copied(Box::new(look(store, self.to).await?)));
-        };
         let mut metadata = self.described();
-        metadata.etag = Some(copied);
+        metadata.etag = copied;
         metadata.version = version(answer.version_id());
         metadata.modified = result.last_modified().and_then(timestamp);
+        // Ceph does not tell the version.
+        if metadata.etag.is_none() || (store.settings.versions && metadata.version.is_none()) {
+            metadata = look(store, &self.to, metadata).await?;
+        }
         Ok(Outcome::Copied(Box::new(metadata)))
     }
 
@@ -216,7 +257,7 @@ impl<'a> Copy<'a> {
             // What is there now is the copy itself: an object that came in parts has another tag as one piece.
             return Ok(before.is_none_or(|before| !before.as_str().contains('-')));
         }
-        match self.store.head(self.from).await {
+        match self.store.head_named(&self.from, self.key).await {
             Ok(now) => Ok(now.metadata.etag.as_ref() != before),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
             Err(error) => Err(error),
@@ -225,7 +266,7 @@ impl<'a> Copy<'a> {
 
     /// What is known of the copy without asking.
     fn described(&self) -> ObjectMetadata {
-        let mut metadata = ObjectMetadata::new(self.to.clone(), self.source.metadata.size_bytes);
+        let mut metadata = ObjectMetadata::new(self.key.clone(), self.source.metadata.size_bytes);
         metadata.attributes = self.attributes.clone();
         metadata.digest = self.notes.digest;
         metadata.write_id = self.notes.write_id;
@@ -237,7 +278,7 @@ impl<'a> Copy<'a> {
         let mut options = CreateUploadOptions::default().with_attributes(self.attributes.clone());
         options.digest = self.notes.digest;
         options.write_id = self.notes.write_id;
-        let mut parts = Parts::begin(self.store, self.to, &options).await?;
+        let mut parts = Parts::begin(self.store, self.to.clone(), &options).await?;
         if let Err(error) = self.send_parts(&mut parts).await {
             parts.abort().await;
             return self.refused(error).await;
@@ -247,8 +288,13 @@ impl<'a> Copy<'a> {
             return Ok(Outcome::SourceChanged);
         }
         let checksum = self.source.metadata.checksum.as_ref();
-        parts.complete(self.precondition, checksum).await?;
-        Ok(Outcome::Copied(Box::new(look(self.store, self.to).await?)))
+        let completed = parts.complete(self.precondition, checksum).await?;
+        let mut metadata = self.described();
+        metadata.etag = completed.etag;
+        metadata.version = completed.version;
+        Ok(Outcome::Copied(Box::new(
+            look(self.store, &self.to, metadata).await?,
+        )))
     }
 
     async fn send_parts(&self, parts: &mut Parts) -> Result<()> {
@@ -281,7 +327,7 @@ impl<'a> Copy<'a> {
             .client
             .upload_part_copy()
             .bucket(store.bucket())
-            .key(store.full(self.to))
+            .key(&self.to)
             .upload_id(upload_id)
             .part_number(number.cast_signed())
             .copy_source(self.source_path())
@@ -297,6 +343,47 @@ impl<'a> Copy<'a> {
             part.checksum = result.checksum_crc64_nvme().and_then(crate::store::parse_crc64);
             Ok(part)
         }
+    }
+}
+
+/// An object that nobody sees, removed also when it is dropped.
+struct Staged {
+    store: Arc<Store>,
+    name: String,
+    is_removed: bool,
+}
+
+impl Staged {
+    fn new(store: &Arc<Store>) -> Self {
+        let id = WriteId::fresh();
+        Self {
+            store: Arc::clone(store),
+            name: format!("{}{RESERVED_SEGMENT}/copies/{id}", store.settings.prefix),
+            is_removed: false,
+        }
+    }
+
+    async fn remove(mut self) {
+        self.is_removed = remove_named(&self.store, self.name.clone()).await;
+    }
+}
+
+async fn remove_named(store: &Store, name: String) -> bool {
+    let request = store.client.delete_object().bucket(store.bucket()).key(name);
+    request.send().await.is_ok()
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        if self.is_removed {
+            return;
+        }
+        let (store, name) = (Arc::clone(&self.store), std::mem::take(&mut self.name));
+        // A failure leaves an object that no listing shows.
+        runtime.spawn(async move { remove_named(&store, name).await });
     }
 }
 

@@ -1,10 +1,11 @@
 //! Deletes: one key, or up to 1,000 in one request. S3 does not say whether there was an object.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use boards_storage_core::{DeleteOptions, DeleteOutcome, DeletedKey, Error, ErrorKind, Result, StorageKey};
 
+use crate::encoding::fits_in_xml;
 use crate::error::Asked;
 use crate::store::{Store, incomplete};
 
@@ -37,9 +38,47 @@ pub(crate) async fn delete_many(
     options: &DeleteOptions,
 ) -> Result<Vec<DeletedKey>> {
     store.capabilities.check_delete_many(keys, options)?;
-    if keys.is_empty() {
-        return Ok(Vec::new());
+    // The answer is XML, which cannot say every key.
+    let (together, alone): (Vec<_>, Vec<_>) = keys.iter().partition(|key| fits_in_xml(key.as_str()));
+    let mut outcomes: HashMap<&StorageKey, Result<DeleteOutcome>> = HashMap::with_capacity(keys.len());
+    if !together.is_empty() {
+        outcomes.extend(delete_together(store, &together).await?);
     }
+    for key in alone {
+        outcomes.insert(key, delete(store, key, options).await);
+    }
+    let mut failed: HashSet<&StorageKey> = HashSet::new();
+    Ok(keys
+        .iter()
+        .map(|key| {
+            let outcome = match outcomes.remove(key) {
+                Some(outcome) => outcome,
+                // A key that is named twice has its outcome once.
+                None if failed.contains(key) => Err(named_twice()),
+                None => Ok(DeleteOutcome::Unknown),
+            };
+            if outcome.is_err() {
+                failed.insert(key);
+            }
+            DeletedKey {
+                key: key.clone(),
+                outcome,
+            }
+        })
+        .collect())
+}
+
+fn named_twice() -> Error {
+    Error::new(
+        ErrorKind::Storage,
+        "the key is named twice, and was not deleted the first time",
+    )
+}
+
+async fn delete_together<'a>(
+    store: &Store,
+    keys: &[&'a StorageKey],
+) -> Result<Vec<(&'a StorageKey, Result<DeleteOutcome>)>> {
     let objects: std::result::Result<Vec<_>, _> = keys
         .iter()
         .map(|key| ObjectIdentifier::builder().key(store.full(key)).build())
@@ -62,13 +101,13 @@ pub(crate) async fn delete_many(
     let answers: HashMap<_, _> = deleted.chain(refused).collect();
     Ok(keys
         .iter()
-        .map(|key| DeletedKey {
-            key: key.clone(),
-            outcome: match answers.get(&Some(store.full(key).as_str())) {
+        .map(|key| {
+            let outcome = match answers.get(&Some(store.full(key).as_str())) {
                 Some(None) => Ok(DeleteOutcome::Unknown),
                 Some(Some(refused)) => refusal(refused),
                 None => Err(incomplete("outcome of this key")),
-            },
+            };
+            (*key, outcome)
         })
         .collect())
 }

@@ -142,6 +142,11 @@ fn decode_q(text: &str) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
+/// Returns whether XML, and so an answer of S3, can carry the key. Control characters are in no key.
+pub(crate) fn fits_in_xml(key: &str) -> bool {
+    !key.contains(['\u{fffe}', '\u{ffff}'])
+}
+
 /// Encodes a key for the path of a URL: everything but unreserved characters and slashes.
 pub(crate) fn encode_path(key: &str) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -233,5 +238,6 @@ mod tests {
         assert_eq!(encode_path("a b/ü+%?#~"), "a%20b/%C3%BC%2B%25%3F%23~");
         assert_eq!(decode_listed("a+b%20c%2Bd%2541").as_deref(), Some("a b c+d%41"));
         assert_eq!(decode_listed("%FF"), None);
+        assert!(fits_in_xml("ü🎉\u{fffd}") && !fits_in_xml("a\u{ffff}"));
     }
 }

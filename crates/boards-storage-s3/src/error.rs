@@ -105,9 +105,18 @@ impl Asked {
         }
     }
 
-    fn refused(self, error: &impl ProvideErrorMetadata, response: &Response) -> Error {
+    fn refused<E>(self, error: &E, response: &Response) -> Error
+    where
+        E: ProvideErrorMetadata + StdError + 'static,
+    {
         let status = response.status().as_u16();
         let code = error.code().unwrap_or_default();
+        if response.status().is_success() && code.is_empty() {
+            let problem = format!("the store's answer could not be read{}", causes_of(error));
+            return self
+                .lost(&problem, ErrorKind::ProviderUnavailable)
+                .with_status(status);
+        }
         let answer = Answer::of(self, status, code);
         let made = answer
             .told(code, error.message().unwrap_or_default())

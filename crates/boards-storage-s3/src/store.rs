@@ -76,11 +76,16 @@ impl Store {
 
     /// Asks what is known of an object.
     pub(crate) async fn head(&self, key: &StorageKey) -> Result<Found> {
+        self.head_named(&self.full(key), key).await
+    }
+
+    /// As [`Store::head`], by the name in the bucket; the answer calls it `key`.
+    pub(crate) async fn head_named(&self, name: &str, key: &StorageKey) -> Result<Found> {
         let request = self
             .client
             .head_object()
             .bucket(self.bucket())
-            .key(self.full(key))
+            .key(name)
             .set_checksum_mode(self.checksum_mode());
         match with_customer_key!(request, self.at_rest).send().await {
             Ok(answer) => {

@@ -161,7 +161,7 @@ impl Upload<'_> {
     /// Sends parts, several at a time, and completes them. Whatever fails, the upload is aborted.
     async fn in_parts(self, mut reader: PartReader, length: Option<u64>) -> Result<ObjectMetadata> {
         let sizes = PartSizes::of(self.store, length)?;
-        let mut parts = Parts::begin(self.store, self.key, &self.options.into()).await?;
+        let mut parts = Parts::begin(self.store, self.store.full(self.key), &self.options.into()).await?;
         match self.send_parts(&mut parts, &mut reader, sizes).await {
             Ok((size_bytes, whole)) => {
                 let keeps = self.store.keeps_checksums();
@@ -173,7 +173,7 @@ impl Upload<'_> {
                 metadata.etag = completed.etag;
                 metadata.version = completed.version;
                 if metadata.etag.is_none() {
-                    return look(self.store, self.key).await;
+                    return look(self.store, &self.store.full(self.key), metadata).await;
                 }
                 Ok(metadata)
             }

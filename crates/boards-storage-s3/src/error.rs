@@ -221,6 +221,10 @@ impl Answer {
             | "Throttling"
             | "ThrottlingException"
             | "RequestLimitExceeded" => Self::new(Kind::RateLimited, "the store asks to slow down").again(),
+            // Also in an answer of 200: a long request is answered before it has ended.
+            "InternalError" | "ServiceUnavailable" => {
+                Self::new(Kind::ProviderUnavailable, "the store failed").again()
+            }
             "RequestTimeout" => Self::new(Kind::Timeout, "the store waited too long for the request").again(),
             "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "InsufficientCapacity" => {
                 Self::new(Kind::InsufficientStorage, "the store or its quota is full").help("make room")

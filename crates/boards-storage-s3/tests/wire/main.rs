@@ -1,0 +1,5 @@
+//! What goes over the wire, and what scripted answers mean: for what no server at hand answers, or answers rightly.
+
+mod answers;
+mod requests;
+mod server;

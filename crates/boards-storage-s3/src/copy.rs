@@ -336,6 +336,10 @@ impl<'a> Copy<'a> {
         let request = with_customer_key!(request, store.at_rest);
         let request = with_source_key!(request, store.at_rest);
         async move {
+            // Ceph demands a length of every part, also of one without a body.
+            let request = request.customize().mutate_request(|request| {
+                request.headers_mut().insert("content-length", "0");
+            });
             let answer = request.send().await.map_err(|error| Asked::Read.failed(error))?;
             let result = answer.copy_part_result().ok_or_else(|| incomplete("result"))?;
             let mut part = Part::new(number, end - start);

@@ -34,6 +34,9 @@ type Found = Vec<(&'static str, String)>;
 /// The variable that tells the tests which servers were left out on purpose, by name, with commas between.
 const WITHOUT: &str = "BOARDS_STORAGE_TEST_WITHOUT";
 
+/// The variable that tells our own servers in the environment from those that the user names.
+const OWN: &str = "BOARDS_STORAGE_TEST_OWN_SERVERS";
+
 /// A server that tests talk to.
 #[derive(Debug)]
 struct Service {
@@ -52,6 +55,8 @@ struct Service {
     start: fn(&mut Place) -> Result<Found>,
     /// How its processes are ended.
     ending: Ending,
+    /// What this server answers wrongly, so that no test on it proves it, and where it is proven instead.
+    unproven: &'static [&'static str],
 }
 
 /// Whether a server is part of each run.
@@ -75,7 +80,11 @@ enum Ending {
 impl Service {
     /// Whether the user's environment names another server for these tests.
     fn is_replaced(&self) -> bool {
-        std::env::var_os(format!("{}{}", self.prefix, self.decisive)).is_some_and(|value| !value.is_empty())
+        // What `env` printed into a shell names our own servers, which may have ended since.
+        let is_own = std::env::var_os(OWN).is_some();
+        !is_own
+            && std::env::var_os(format!("{}{}", self.prefix, self.decisive))
+                .is_some_and(|value| !value.is_empty())
     }
 
     /// Starts the server unless it runs; says whether it was started now.
@@ -199,6 +208,7 @@ fn env(workspace: &Workspace) -> Result<()> {
     if environment.is_empty() {
         bail!("no server runs: start them with `cargo xtask services up`");
     }
+    environment.push((OWN.to_owned(), "1".to_owned()));
     if !absent.is_empty() {
         environment.push((WITHOUT.to_owned(), absent.join(",")));
     }

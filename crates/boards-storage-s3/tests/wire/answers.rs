@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use boards_storage_core::{
     CallOptions, Checksum, CompleteUploadOptions, CopyOptions, DeleteOptions, DownloadOptions, Error,
-    ErrorKind, MultipartUpload, Part, PartRules, Result, Retry, Secret, StorageKey, StorageProvider,
-    UploadOptions,
+    ErrorKind, FriendlyDuration, MultipartUpload, Part, PartRules, Result, Retry, Secret, StorageKey,
+    StorageProvider, UploadOptions,
 };
 use boards_storage_s3::{ChecksumChoice, S3Provider, S3Settings};
 
@@ -73,6 +73,22 @@ async fn a_lost_answer_leaves_the_outcome_of_a_write_open() {
     check(outcome.map(drop), ErrorKind::OutcomeUnknown, Retry::Yes);
     let read = get(Answer::Nothing, |settings| settings).await;
     check(read.map(drop), ErrorKind::ProviderUnavailable, Retry::Yes);
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_not_waited_for() {
+    let server = Server::start([Answer::Silence, Answer::Silence]).await;
+    let impatient = |mut settings: S3Settings| {
+        settings.connections.read_timeout = FriendlyDuration::new(Duration::from_millis(50));
+        settings
+    };
+    let provider = server.provider(impatient).await;
+    let read = provider.download(&key(), &DownloadOptions::default()).await;
+    check(read.map(drop), ErrorKind::Timeout, Retry::Yes);
+    let written = provider
+        .upload(&key(), "x".into(), &UploadOptions::default())
+        .await;
+    check(written.map(drop), ErrorKind::OutcomeUnknown, Retry::Yes);
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ pub(crate) enum Answer {
     Broken(&'static str, usize),
     /// It reads the request and closes the connection.
     Nothing,
+    /// It reads the request and says nothing for a minute.
+    Silence,
 }
 
 /// An answer with a body.
@@ -115,6 +117,10 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<VecDeque<Answer>>>, aske
             format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {announced}\r\n\r\n{body}")
         }
         Some(Answer::Nothing) => return,
+        Some(Answer::Silence) => {
+            tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+            return;
+        }
         None => "HTTP/1.1 418 Nothing left in the script\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
             .to_owned(),
     };

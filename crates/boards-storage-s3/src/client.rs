@@ -25,7 +25,7 @@ pub(crate) struct Connected {
 
 /// Makes the client. Nothing is sent to the store yet.
 pub(crate) async fn connect(settings: &S3Settings) -> Result<Connected> {
-    let http_client = http_client(&settings.connections);
+    let http_client = http_client(settings);
     let (region, credentials) = identity(settings, &http_client).await?;
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(settings.connections.connect_timeout.get())
@@ -54,10 +54,24 @@ pub(crate) async fn connect(settings: &S3Settings) -> Result<Connected> {
     })
 }
 
-fn http_client(connections: &ConnectionSettings) -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
-        .pool_idle_timeout(connections.idle_timeout.get())
-        .pool_max_idle_per_host(connections.idle_max)
+fn http_client(settings: &S3Settings) -> SharedHttpClient {
+    let ConnectionSettings {
+        idle_timeout,
+        idle_max,
+        ..
+    } = settings.connections;
+    let builder = aws_smithy_http_client::Builder::new()
+        .pool_idle_timeout(idle_timeout.get())
+        .pool_max_idle_per_host(idle_max);
+    // Reading the machine's certificates takes longer than a request; who looks for credentials needs them.
+    let is_plain = settings
+        .endpoint
+        .as_deref()
+        .is_some_and(|url| url.starts_with("http://"));
+    if is_plain && settings.access_key_id.is_some() {
+        return builder.build_http();
+    }
+    builder
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
         .build_https()
 }

@@ -16,7 +16,7 @@ use boards_storage_core::{
 use crate::encoding::{self, Notes, encode_path};
 use crate::error::Asked;
 use crate::multipart::{Parts, look};
-use crate::store::{Found, Store, acl_of, etag, incomplete, quoted, timestamp, version};
+use crate::store::{Found, Store, acl_of, etag, incomplete, quoted, timestamp};
 use crate::upload::PART_COUNT_MAX;
 
 /// How often a copy begins anew because its source changed meanwhile.
@@ -221,7 +221,7 @@ impl<'a> Copy<'a> {
         }
         let mut metadata = self.described();
         metadata.etag = copied;
-        metadata.version = version(answer.version_id());
+        metadata.version = store.version(answer.version_id());
         metadata.modified = result.last_modified().and_then(timestamp);
         // Ceph does not tell the version.
         if metadata.etag.is_none() || (store.settings.versions && metadata.version.is_none()) {

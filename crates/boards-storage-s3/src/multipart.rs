@@ -20,7 +20,7 @@ use crate::body::{Failure, stream_body};
 use crate::encoding::{self, Notes};
 use crate::error::{Asked, outcome_unknown};
 use crate::settings::{PART_BYTES_MAX, PART_BYTES_MIN, S3Settings};
-use crate::store::{Store, acl_of, checksum_header, etag, parse_crc64, quoted, version};
+use crate::store::{Store, acl_of, checksum_header, etag, parse_crc64, quoted};
 use crate::upload::PART_COUNT_MAX;
 
 /// The longest part of unknown length, which is read into memory.
@@ -186,7 +186,7 @@ async fn complete(
         Ok(answer) => Ok(Completed {
             // Ceph answers an empty one.
             etag: etag(answer.e_tag()).or_else(|| tag_of(parts)),
-            version: version(answer.version_id()),
+            version: store.version(answer.version_id()),
         }),
         Err(error) => {
             let failed = Asked::write(precondition).failed(error);
@@ -215,7 +215,7 @@ async fn unless_done(store: &Store, name: &str, parts: &[Part], failed: Error) -
     {
         Ok(found) if expected.is_some() && etag(found.e_tag()) == expected => Ok(Completed {
             etag: expected,
-            version: version(found.version_id()),
+            version: store.version(found.version_id()),
         }),
         Ok(_) | Err(_) => Err(failed),
     }

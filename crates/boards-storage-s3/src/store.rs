@@ -74,6 +74,13 @@ impl Store {
         self.keeps_checksums().then_some(ChecksumMode::Enabled)
     }
 
+    /// Returns the version, if the bucket keeps them. Others answer `null`, nothing, or what they do not keep.
+    pub(crate) fn version(&self, answered: Option<&str>) -> Option<String> {
+        answered
+            .filter(|version| self.settings.versions && !version.is_empty() && *version != "null")
+            .map(ToOwned::to_owned)
+    }
+
     /// Asks what is known of an object.
     pub(crate) async fn head(&self, key: &StorageKey) -> Result<Found> {
         self.head_named(&self.full(key), key).await
@@ -187,7 +194,7 @@ impl Found {
         let mut metadata = ObjectMetadata::new(key.clone(), fields.size_bytes.unwrap_or(0));
         metadata.attributes = attributes;
         metadata.etag = etag(fields.etag);
-        metadata.version = version(fields.version);
+        metadata.version = store.version(fields.version);
         metadata.modified = fields.modified.and_then(timestamp);
         metadata.digest = notes.digest;
         metadata.write_id = notes.write_id;
@@ -213,12 +220,6 @@ pub(crate) fn etag(text: Option<&str>) -> Option<ETag> {
 /// Returns the entity tag as HTTP's headers want it.
 pub(crate) fn quoted(etag: &ETag) -> String {
     format!("\"{etag}\"")
-}
-
-/// Returns the version; a bucket without versions calls it `null`.
-pub(crate) fn version(text: Option<&str>) -> Option<String> {
-    text.filter(|text| !text.is_empty() && *text != "null")
-        .map(ToOwned::to_owned)
 }
 
 pub(crate) fn timestamp(time: &DateTime) -> Option<Timestamp> {

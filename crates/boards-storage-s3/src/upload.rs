@@ -16,7 +16,7 @@ use crate::encoding::{self, Notes};
 use crate::error::Asked;
 use crate::multipart::{Parts, look};
 use crate::settings::PART_BYTES_MAX;
-use crate::store::{Store, acl_of, checksum_header, etag, quoted, version};
+use crate::store::{Store, acl_of, checksum_header, etag, quoted};
 
 /// The number of parts that an upload can have.
 pub(crate) const PART_COUNT_MAX: u32 = 10_000;
@@ -144,7 +144,7 @@ impl Upload<'_> {
     ) -> ObjectMetadata {
         let mut metadata = self.described(size_bytes, checksum);
         metadata.etag = etag(answer.e_tag());
-        metadata.version = version(answer.version_id());
+        metadata.version = self.store.version(answer.version_id());
         metadata
     }
 

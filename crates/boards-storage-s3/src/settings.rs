@@ -164,10 +164,13 @@ pub enum ChecksumChoice {
 #[non_exhaustive]
 pub struct ConnectionSettings {
     /// How long making a connection may take. Default: 5 s.
+    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "10m"))]
     pub connect_timeout: FriendlyDuration,
     /// How long the store may take to begin its answer, once it has the request. Default: 60 s.
+    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1h"))]
     pub read_timeout: FriendlyDuration,
     /// How long an unused connection is kept. Default: 60 s.
+    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1h"))]
     pub idle_timeout: FriendlyDuration,
     /// How many unused connections are kept. Default: 64.
     pub idle_max: usize,

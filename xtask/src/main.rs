@@ -16,6 +16,7 @@
 
 mod bench;
 mod ci;
+mod clients;
 mod docs;
 mod example;
 mod install;

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::clients;
 use crate::prove;
 use crate::report::{self, Row};
 use crate::services::{Choice, Session};
@@ -55,7 +56,10 @@ fn run_suites(workspace: &Workspace, options: &TestOptions) -> Tally {
     let built = suites.run("workspace", || runner.workspace_tests(workspace, args));
     if built && args.is_empty() {
         if let Some(gated) = runner::gated_targets(workspace) {
-            suites.run("gated targets", || runner.gated_tests(workspace, &gated));
+            suites.run("gated targets", || {
+                clients::install(workspace)?;
+                runner.gated_tests(workspace, &gated)
+            });
         }
         suites.run("doc tests", || runner::doc_tests(workspace));
         for (name, small) in prove::small_versions() {

@@ -257,6 +257,8 @@ pub struct Capabilities {
     pub single_upload_bytes_max: Option<u64>,
     /// The greatest number of keys in one `delete_many`.
     pub delete_many_max: Option<usize>,
+    /// The only life of a signed upload, where the store does not let it be chosen.
+    pub presigned_upload_life: Option<std::time::Duration>,
 }
 
 impl Capabilities {
@@ -528,6 +530,15 @@ impl Capabilities {
         })?;
         self.key_rules.check(key)?;
         check_expiry(options.expires_in)?;
+        if let Some(life) = self.presigned_upload_life
+            && life != options.expires_in
+        {
+            return Err(Error::unsupported(format!(
+                "this store signs uploads for {life:?}, not for {:?}",
+                options.expires_in
+            ))
+            .with_help(format!("ask for exactly {} seconds", life.as_secs())));
+        }
         self.require_if(options.length_max.is_some(), Capability::PresignedLengthMax)?;
         self.require_if(options.write_id.is_some(), Capability::WriteId)?;
         self.require_precondition(OperationKind::PresignedUploadUrl, &options.precondition)?;
@@ -661,6 +672,24 @@ mod tests {
         assert_eq!(all.iter().count(), Capability::ALL.len());
         let fewer = all.without(&[Capability::Multipart]);
         assert!(!fewer.has(Capability::Multipart) && fewer.part_rules.is_none());
+    }
+
+    #[test]
+    fn a_life_that_cannot_be_chosen_is_the_only_one() {
+        use std::time::Duration;
+        let key = StorageKey::parse("a").expect("valid");
+        let mut fixed = Capabilities::default().with(&[Capability::PresignedUpload]);
+        fixed.presigned_upload_life = Some(Duration::from_hours(2));
+        let check =
+            |life| fixed.check_presign_upload(&key, &PresignUploadOptions::default().with_expires_in(life));
+        assert!(check(Duration::from_hours(2)).is_ok());
+        let other = check(Duration::from_hours(1)).expect_err("refused");
+        assert_eq!(other.kind(), ErrorKind::Unsupported);
+        assert_eq!(other.help(), Some("ask for exactly 7200 seconds"));
+        assert_eq!(
+            check(Duration::ZERO).expect_err("refused").kind(),
+            ErrorKind::InvalidInput
+        );
     }
 
     #[test]

@@ -284,11 +284,12 @@ pub trait StorageProvider: Debug + Send + Sync + 'static {
         unsupported(Capability::PresignedUpload, OperationKind::PresignedUploadUrl)
     }
 
-    /// Signs a request by which a client without credentials reads this object. Whether it exists is not looked at.
+    /// Signs a request by which a client without credentials reads this object. Whether it exists is not looked at,
+    /// unless the store itself signs and refuses to for what is missing.
     ///
     /// # Errors
     ///
-    /// `Unsupported` without `PresignedDownload`.
+    /// `Unsupported` without `PresignedDownload`; `NotFound` from a store that looks.
     async fn presigned_download_url(
         &self,
         key: &StorageKey,

@@ -8,6 +8,7 @@
 //! - [`ManualClock`]: a clock that a test moves.
 //! - [`CurlExecutor`]: a client that has nothing but a signed request.
 //! - [`TestServer`]: where tests find the servers they talk to.
+//! - `SupabaseDouble`, with the feature `supabase`: a working server that answers as Supabase Storage does.
 //!
 //! # Examples
 //!
@@ -37,6 +38,8 @@ mod memory;
 mod run;
 mod script;
 mod server;
+#[cfg(feature = "supabase")]
+mod supabase;
 
 pub use clock::ManualClock;
 pub use curl::CurlExecutor;
@@ -44,3 +47,5 @@ pub use executor::{SignedRequestExecutor, SignedResponse};
 pub use memory::{MemoryBuilder, MemoryProvider, MemorySettings};
 pub use script::{Call, Script, Step};
 pub use server::TestServer;
+#[cfg(feature = "supabase")]
+pub use supabase::{SupabaseBackend, SupabaseDouble, SupabaseFault, SupabaseLocation, SupabaseOptions};

@@ -70,7 +70,7 @@ const OFFICIAL: [(&str, &str); 4] = [
     ),
     (
         "supabase",
-        "enable the Cargo feature 'supabase' of boards-storage (from version 0.2 on)",
+        "enable the Cargo feature 'supabase' of boards-storage",
     ),
 ];
 

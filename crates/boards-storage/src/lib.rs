@@ -15,6 +15,8 @@ pub mod layers {
 use boards_storage_local as _;
 #[cfg(feature = "s3")]
 use boards_storage_s3 as _;
+#[cfg(feature = "supabase")]
+use boards_storage_supabase as _;
 
 /// What an application needs for the main job.
 pub mod prelude {

@@ -31,6 +31,8 @@ pub(crate) enum Need {
     EqualParts,
     /// A limit of `delete_many`.
     DeleteManyMax,
+    /// Signed uploads whose life can be chosen, or a clock that passes a life that cannot.
+    ExpiringUploads,
 }
 
 /// What decides whether needs are met.
@@ -40,6 +42,7 @@ pub(crate) struct Facts {
     has_executor: bool,
     has_second: bool,
     has_damage: bool,
+    has_clock: bool,
 }
 
 impl Facts {
@@ -49,6 +52,7 @@ impl Facts {
             has_executor: fixture.executor.is_some(),
             has_second: fixture.second.is_some(),
             has_damage: fixture.damage.is_some(),
+            has_clock: fixture.pass_time.is_some(),
         }
     }
 }
@@ -74,6 +78,7 @@ impl Need {
             Self::LeastPartSize => rules.is_some_and(|rules| rules.size_bytes_min > 1),
             Self::EqualParts => rules.is_some_and(|rules| rules.equal_size),
             Self::DeleteManyMax => capabilities.delete_many_max.is_some(),
+            Self::ExpiringUploads => facts.has_clock || capabilities.presigned_upload_life.is_none(),
         }
     }
 
@@ -105,6 +110,7 @@ impl Need {
             Self::LeastPartSize => "a least part size".to_owned(),
             Self::EqualParts => "parts of equal size".to_owned(),
             Self::DeleteManyMax => "a limit of delete_many".to_owned(),
+            Self::ExpiringUploads => "a clock that passes the life of signed uploads".to_owned(),
         }
     }
 }

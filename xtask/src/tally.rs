@@ -1,5 +1,6 @@
 //! What tests came to: counts that add up, and the closing line that a reader of the output looks for.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 /// The counts of one or more test runs.
@@ -58,15 +59,45 @@ impl Tally {
         }
     }
 
-    /// Prints what was skipped, each with its reason.
+    /// Prints what was skipped: conformance tests suite by suite, counted by what they need, and all else by name.
     pub(crate) fn print_skipped(&self) {
         if self.skipped.is_empty() {
             return;
         }
         println!("\nskipped: {}", self.skipped.len());
-        for Skipped { name, reason } in &self.skipped {
-            println!("  {name}: {}", reason.as_deref().unwrap_or("no reason given"));
+        for line in self.skipped_lines() {
+            println!("  {line}");
         }
+    }
+
+    fn skipped_lines(&self) -> Vec<String> {
+        let mut suites: BTreeMap<(&str, &str), BTreeMap<&str, usize>> = BTreeMap::new();
+        let mut lines = Vec::new();
+        for Skipped { name, reason } in &self.skipped {
+            let conformance = name
+                .split_once(" [")
+                .and_then(|(binary, rest)| Some((binary, rest.split_once("] ")?)))
+                .and_then(|(binary, (need, test))| Some((binary, need, test.split_once("::")?.0)));
+            match (conformance, reason) {
+                (Some((binary, need, suite)), None) => {
+                    *suites
+                        .entry((binary, suite))
+                        .or_default()
+                        .entry(need)
+                        .or_default() += 1;
+                }
+                (_, Some(reason)) => lines.push(format!("{name}: {reason}")),
+                (None, None) => lines.push(format!("{name}: no reason given")),
+            }
+        }
+        let suites = suites.iter().map(|((binary, suite), needs)| {
+            let needs: Vec<_> = needs
+                .iter()
+                .map(|(need, count)| format!("{need} ({count})"))
+                .collect();
+            format!("{binary} {suite}: {}", needs.join(", "))
+        });
+        suites.chain(lines).collect()
     }
 
     /// Prints the closing line, which must be the last of the output, and turns failures into an exit code.
@@ -82,7 +113,35 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::Tally;
+    use super::{Skipped, Tally};
+
+    #[test]
+    fn skipped_conformance_is_counted_by_need() {
+        let skipped = |name: &str, reason: Option<&str>| Skipped {
+            name: name.to_owned(),
+            reason: reason.map(str::to_owned),
+        };
+        let tally = Tally {
+            skipped: vec![
+                skipped("s3::conformance [needs copy] ceph::copy::a", None),
+                skipped("s3::conformance [needs copy] ceph::copy::b", None),
+                skipped("s3::conformance [needs access] ceph::access::c", None),
+                skipped("s3::conformance [needs copy] other::copy::a", None),
+                skipped("core::files a_link", Some("no links here")),
+                skipped("core::files a_lock", None),
+            ],
+            ..Tally::default()
+        };
+        assert_eq!(
+            tally.skipped_lines(),
+            [
+                "s3::conformance ceph: needs access (1), needs copy (2)",
+                "s3::conformance other: needs copy (1)",
+                "core::files a_link: no links here",
+                "core::files a_lock: no reason given",
+            ]
+        );
+    }
 
     #[test]
     fn tallies_add_up() {

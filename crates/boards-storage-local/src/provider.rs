@@ -80,6 +80,16 @@ impl LocalProvider {
         self
     }
 
+    /// Takes the lock for every write, so that tests need no file system whose renames cannot decide.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_locked_writes(mut self) -> Self {
+        if let Some(store) = Arc::get_mut(&mut self.store) {
+            store.always_locks = true;
+        }
+        self
+    }
+
     fn name_error(&self, operation: OperationKind, key: Option<&StorageKey>) -> impl FnOnce(Error) -> Error {
         let (name, key) = (Arc::clone(&self.name), key.cloned());
         move |error| {

@@ -9,7 +9,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use boards_storage_core::{Result, StorageKey};
 use parking_lot::Mutex;
@@ -45,6 +45,8 @@ pub(crate) struct Staging {
     free_notes: Mutex<Vec<u32>>,
     notes_made: AtomicU32,
     files_made: AtomicU64,
+    /// Whether renames may be asked to replace nothing; not every file system can do that.
+    can_rename_to_absent: AtomicBool,
     /// Holds the owner's lock until the folder is gone.
     _owner: OwnedFd,
 }
@@ -98,8 +100,15 @@ impl Staging {
             free_notes: Mutex::new(Vec::new()),
             notes_made: AtomicU32::new(0),
             files_made: AtomicU64::new(0),
+            can_rename_to_absent: AtomicBool::new(cfg!(any(target_os = "linux", target_vendor = "apple"))),
             _owner: owner,
         })
+    }
+
+    /// Goes on as on a file system whose renames cannot be asked to replace nothing.
+    pub(crate) fn without_rename_to_absent(self) -> Self {
+        self.can_rename_to_absent.store(false, Ordering::Relaxed);
+        self
     }
 
     /// Makes a file for a payload.
@@ -159,21 +168,30 @@ impl Drop for Staging {
 }
 
 impl StagedFile {
-    /// Renames the file to a place where there is nothing; `Errno::EXIST` if there is something. Not every file
-    /// system can do that.
+    /// Renames the file to a place where there is nothing; `Errno::EXIST` if there is something, `Errno::NOSYS` where
+    /// the file system cannot do that.
     pub(crate) fn rename_to_absent(
         &mut self,
         folder: &impl rustix::fd::AsFd,
         name: &str,
     ) -> rustix::io::Result<()> {
+        let can_rename = &self.staging.can_rename_to_absent;
+        if !can_rename.load(Ordering::Relaxed) {
+            return Err(Errno::NOSYS);
+        }
         #[cfg(any(target_os = "linux", target_vendor = "apple"))]
         {
             let flags = rustix::fs::RenameFlags::NOREPLACE;
-            rustix::fs::renameat_with(&self.staging.folder, &self.name, folder, name, flags)?;
-            self.is_committed = true;
-            Ok(())
+            match rustix::fs::renameat_with(&self.staging.folder, &self.name, folder, name, flags) {
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    can_rename.store(false, Ordering::Relaxed)
+                }
+                renamed => {
+                    self.is_committed = renamed.is_ok();
+                    return renamed;
+                }
+            }
         }
-        #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
         Err(Errno::NOSYS)
     }
 

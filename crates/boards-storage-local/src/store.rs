@@ -42,6 +42,8 @@ pub(crate) struct Store {
     pub(crate) lane: Lane,
     /// How many names of one folder a listing holds at once.
     pub(crate) list_window: usize,
+    /// Whether every write takes its key's lock, as on a file system whose renames cannot decide.
+    pub(crate) always_locks: bool,
     writer: OnceLock<Writer>,
     writer_is_made: Mutex<()>,
 }
@@ -71,6 +73,7 @@ impl Store {
             buffers: Arc::default(),
             lane: Lane::new(),
             list_window: WINDOW_NAMES,
+            always_locks: false,
             writer: OnceLock::new(),
             writer_is_made: Mutex::new(()),
         })
@@ -105,7 +108,10 @@ impl Store {
                 .during("the folder '.boards-storage' could not be synced")?;
         }
         let locks = KeyLocks::new();
-        let staging = Staging::open(tree, &locks)?;
+        let mut staging = Staging::open(tree, &locks)?;
+        if self.always_locks {
+            staging = staging.without_rename_to_absent();
+        }
         let step = staging
             .time_step()
             .during("a modification time could not be set")?

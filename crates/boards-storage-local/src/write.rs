@@ -311,7 +311,7 @@ impl<'a> Commit<'a> {
             cancellation.check()?;
             return Ok(match self.staged.rename_to_absent(folder, name) {
                 // Here nobody puts anything into place without the lock.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.staged.rename(folder, name),
+                Err(Errno::NOSYS) => self.staged.rename(folder, name),
                 other => other,
             }
             .map(|()| None));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use boards_storage_core::{
-    Capability, Error, ErrorKind, OperationKind, PreconditionKind, Result, SharedProvider,
+    BoxFuture, Capability, Error, ErrorKind, OperationKind, PreconditionKind, Result, SharedProvider,
 };
 use boards_storage_local::{LocalProvider, LocalSettings};
 use boards_storage_testkit::conformance::{Fixture, Suite, run_all};
@@ -37,19 +37,32 @@ const PINNED: &[Capability] = &[
 fn main() {
     run_all([
         suite("local", |path| {
-            LocalSettings::new(path).with_public_url_base("https://cdn.example.com/boards")
+            open_with(LocalSettings::new(path).with_public_url_base("https://cdn.example.com/boards"))
         })
         .requires(&[Capability::Checksum, Capability::VerifiedRead]),
         suite("local-plain", |path| {
             let settings = LocalSettings::new(path).without_fsync().without_checksum();
-            settings.with_public_url_base("http://127.0.0.1:8080")
+            open_with(settings.with_public_url_base("http://127.0.0.1:8080"))
+        }),
+        suite("local-locked", |path| {
+            let settings = LocalSettings::new(path)
+                .without_fsync()
+                .with_public_url_base("http://127.0.0.1:8080");
+            let opened = open_with(settings);
+            Box::pin(async move { Ok(opened.await?.with_locked_writes()) })
         }),
     ]);
 }
 
-fn suite(name: &'static str, settings: fn(PathBuf) -> LocalSettings) -> Suite {
+type Open = fn(PathBuf) -> BoxFuture<'static, Result<LocalProvider>>;
+
+fn open_with(settings: LocalSettings) -> BoxFuture<'static, Result<LocalProvider>> {
+    Box::pin(LocalProvider::open("local", settings))
+}
+
+fn suite(name: &'static str, opener: Open) -> Suite {
     use OperationKind::{CompleteUpload, Copy, Delete, SetMetadata, Upload};
-    let mut suite = Suite::new(name, move || Box::pin(open(settings))).requires(PINNED);
+    let mut suite = Suite::new(name, move || Box::pin(open(opener))).requires(PINNED);
     for operation in [Upload, Copy, CompleteUpload] {
         suite = suite.requires_precondition(operation, PreconditionKind::IfAbsent);
     }
@@ -59,17 +72,15 @@ fn suite(name: &'static str, settings: fn(PathBuf) -> LocalSettings) -> Suite {
     suite
 }
 
-async fn open(settings: fn(PathBuf) -> LocalSettings) -> Result<Fixture> {
+async fn open(opener: Open) -> Result<Fixture> {
     let folder = tempfile::tempdir().map_err(failed)?;
     let base = folder.path().join("base");
-    let provider = Arc::new(LocalProvider::open("local", settings(base.clone())).await?);
+    let provider = Arc::new(opener(base.clone()).await?);
     let (second, damaged) = (base.clone(), base);
     Ok(Fixture::new(provider)
         .with_second(move || {
-            let settings = settings(second.clone());
-            Box::pin(
-                async move { Ok(Arc::new(LocalProvider::open("local", settings).await?) as SharedProvider) },
-            )
+            let opened = opener(second.clone());
+            Box::pin(async move { Ok(Arc::new(opened.await?) as SharedProvider) })
         })
         .with_damage(move |key| {
             let path = damaged.join(key.as_str());

@@ -227,6 +227,37 @@ impl Error {
         self
     }
 
+    /// Returns what completes an error with the place where it happened, for `map_err` in a provider.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use boards_storage_core::{Error, ErrorKind, OperationKind};
+    ///
+    /// let name: Arc<str> = Arc::from("media");
+    /// let located = Error::located(OperationKind::Probe, &name, None);
+    /// let error = located(Error::new(ErrorKind::Storage, "the disk is gone"));
+    /// assert_eq!(error.provider(), Some("media"));
+    /// ```
+    pub fn located(
+        operation: OperationKind,
+        provider: &Arc<str>,
+        key: Option<&StorageKey>,
+    ) -> impl Fn(Self) -> Self + use<> {
+        let (provider, key) = (Arc::clone(provider), key.cloned());
+        move |error| {
+            let error = error
+                .with_operation(operation)
+                .with_provider(Arc::clone(&provider));
+            match &key {
+                Some(key) => error.with_key(key),
+                None => error,
+            }
+        }
+    }
+
     /// Names the operation, unless one is named already.
     #[must_use]
     pub fn with_operation(mut self, operation: OperationKind) -> Self {

@@ -90,15 +90,12 @@ impl LocalProvider {
         self
     }
 
-    fn name_error(&self, operation: OperationKind, key: Option<&StorageKey>) -> impl FnOnce(Error) -> Error {
-        let (name, key) = (Arc::clone(&self.name), key.cloned());
-        move |error| {
-            let error = error.with_operation(operation).with_provider(name);
-            match key {
-                Some(key) => error.with_key(&key),
-                None => error,
-            }
-        }
+    fn name_error(
+        &self,
+        operation: OperationKind,
+        key: Option<&StorageKey>,
+    ) -> impl Fn(Error) -> Error + use<> {
+        Error::located(operation, &self.name, key)
     }
 
     fn unsupported_signature<T>(&self, operation: OperationKind) -> Result<T> {

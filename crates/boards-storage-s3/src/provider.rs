@@ -72,15 +72,8 @@ impl S3Provider {
     }
 
     /// Returns what completes an error with the place where it happened.
-    fn at(&self, operation: OperationKind, key: Option<&StorageKey>) -> impl FnOnce(Error) -> Error {
-        let (name, key) = (Arc::clone(&self.name), key.cloned());
-        move |error| {
-            let error = error.with_operation(operation).with_provider(name);
-            match key {
-                Some(key) => error.with_key(&key),
-                None => error,
-            }
-        }
+    fn at(&self, operation: OperationKind, key: Option<&StorageKey>) -> impl Fn(Error) -> Error + use<> {
+        Error::located(operation, &self.name, key)
     }
 }
 

@@ -92,14 +92,7 @@ impl SupabaseProvider {
         operation: OperationKind,
         key: Option<&StorageKey>,
     ) -> impl Fn(Error) -> Error + use<> {
-        let (name, key) = (Arc::clone(&self.name), key.cloned());
-        move |error| {
-            let error = error.with_operation(operation).with_provider(Arc::clone(&name));
-            match &key {
-                Some(key) => error.with_key(key),
-                None => error,
-            }
-        }
+        Error::located(operation, &self.name, key)
     }
 
     /// Runs an operation whose arguments were checked, and names its error.

@@ -4,9 +4,11 @@
 //! decides what exists; providers only hold bytes.
 
 mod artifact;
+mod fetch;
 mod inspect;
 mod read;
 mod remove;
+mod resumable;
 mod store;
 
 use std::collections::BTreeMap;
@@ -29,6 +31,7 @@ pub use artifact::{
     ReapReport,
 };
 pub use read::OpenOptions;
+pub use resumable::{ResumableOptions, StoreState};
 
 /// The manager's failpoints, in the order in which a write and a delete pass them.
 #[cfg(feature = "failpoints")]
@@ -60,6 +63,8 @@ pub struct ManagerSettings {
     /// For how long a writer that says nothing keeps its intent; it is renewed three times in that span. 30 s by
     /// default.
     pub lease: Duration,
+    /// For how long an interrupted upload that can be resumed keeps its intent. One day by default.
+    pub resume_lease: Duration,
     /// How large content is sent.
     pub uploader: UploaderSettings,
     /// How large objects are read.
@@ -77,6 +82,7 @@ impl ManagerSettings {
             content_types: Vec::new(),
             routing_buffer_bytes_max: 256 << 20,
             lease: Duration::from_secs(30),
+            resume_lease: Duration::from_hours(24),
             uploader: UploaderSettings::default(),
             downloader: DownloaderSettings::default(),
         }

@@ -242,7 +242,7 @@ impl StorageManager {
         self.references(&records).await
     }
 
-    async fn record(&self, locator: &ArtifactLocator) -> Result<ArtifactRecord> {
+    pub(super) async fn record(&self, locator: &ArtifactLocator) -> Result<ArtifactRecord> {
         let found = self
             .inner
             .catalog
@@ -288,7 +288,7 @@ impl StorageManager {
 }
 
 /// A store that does not have what the record says has lost or changed it.
-fn lost(record: &ArtifactRecord, error: Error) -> Error {
+pub(super) fn lost(record: &ArtifactRecord, error: Error) -> Error {
     let problem = match error.kind() {
         ErrorKind::NotFound => "the store does not have the bytes of the record",
         ErrorKind::PreconditionFailed => "the bytes at the store were changed since they were recorded",

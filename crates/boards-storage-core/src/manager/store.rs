@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 
 use super::inspect::{Inspection, Seen, too_large};
+use super::resumable::{Keeper, Resumable};
 use super::{ArtifactReference, NewArtifact, StorageManager};
 use crate::capabilities::{Capability, PreconditionKind};
 use crate::catalog::{
@@ -24,7 +25,7 @@ use crate::provider::SharedProvider;
 use crate::routing::{RouteDecision, RouteQuery, RouteSize};
 use crate::scope::{ArtifactId, Extension, VariantFile, VersionId};
 use crate::template::{ArtifactScope, KeyScope, TemporaryScope};
-use crate::transfer::Uploader;
+use crate::transfer::{UploadState, Uploader};
 
 /// The name of the object metadata that holds the record, from which a lost catalog is rebuilt.
 const RECORD_METADATA: &str = "boards-storage-artifact";
@@ -49,7 +50,15 @@ impl StorageManager {
         content: impl Into<Content>,
     ) -> Result<ArtifactReference> {
         let draft = Draft::new(self, new)?;
-        let mut content = content.into();
+        self.store(&draft, content.into(), None).await
+    }
+
+    pub(super) async fn store(
+        &self,
+        draft: &Draft,
+        mut content: Content,
+        resumable: Option<Resumable>,
+    ) -> Result<ArtifactReference> {
         if let Some(max) = self.inner.settings.size_bytes_max
             && content.length().is_some_and(|length| length > max)
         {
@@ -67,30 +76,56 @@ impl StorageManager {
             .catalog
             .find(&draft.variant, VersionSelector::Current)
             .await?;
+        let keeper = resumable.as_ref().map(|resumable| Arc::clone(resumable.keeper()));
+        let keeper = keeper.as_ref();
+        match resumable {
+            Some(Resumable::TakenUp(keeper, intent, state)) => {
+                let work = Work {
+                    draft,
+                    provider: self.provider(&intent.provider)?,
+                    intent,
+                    inspection: &inspection,
+                    keeper: Some(&keeper),
+                };
+                let record = self.fulfil(&work, content, Some(state), existing).await?;
+                return self.reference(&record).await;
+            }
+            Some(Resumable::Committed(keeper, record)) => {
+                let seen = read_to_compare(&content, &inspection, record.size_bytes).await?;
+                keeper.forget().await?;
+                return self.answer_existing(draft, &record, seen).await;
+            }
+            Some(Resumable::Fresh(_)) | None => {}
+        }
         if let Some(record) = &existing {
             if !draft.new.overwrite {
                 let seen = read_to_compare(&content, &inspection, record.size_bytes).await?;
-                return self.answer_existing(&draft, record, seen).await;
+                return self.answer_existing(draft, record, seen).await;
             }
             if draft.is_same(record, inspection.seen()) {
                 return self.reference(record).await;
             }
         }
-        let (provider_name, content) = self.route(&draft, content).await?;
+        let (provider_name, content) = self.route(draft, content).await?;
         let provider = self.provider(&provider_name)?;
-        match self.begin(&draft, &provider_name).await? {
+        match self.begin(draft, &provider_name).await? {
             Begun::Started(intent) => {
                 failpoint!("manager::store::begun");
-                let record = self
-                    .fulfil(&draft, intent, &provider, content, &inspection, existing)
-                    .await?;
+                let work = Work {
+                    draft,
+                    provider,
+                    intent,
+                    inspection: &inspection,
+                    keeper,
+                };
+                let record = self.fulfil(&work, content, None, existing).await?;
                 self.reference(&record).await
             }
             Begun::Exists(record) => {
                 let seen = read_to_compare(&content, &inspection, record.size_bytes).await?;
-                self.answer_existing(&draft, &record, seen).await
+                self.answer_existing(draft, &record, seen).await
             }
-            Begun::Busy { lease_until } => Err(self.busy(&draft, lease_until)),
+            Begun::Busy { lease_until } => Err(self.busy(draft, lease_until)),
         }
     }
 
@@ -175,39 +210,40 @@ impl StorageManager {
             versioned_key: key(Some(version))?,
             overwrite: draft.new.overwrite,
             now,
-            lease_until: self.lease_from(now),
+            lease_until: self.lease_from(now, self.inner.settings.lease),
         };
         self.inner.catalog.begin(&intent).await
     }
 
-    fn lease_from(&self, now: jiff::Timestamp) -> jiff::Timestamp {
-        now.checked_add(self.inner.settings.lease)
-            .unwrap_or(jiff::Timestamp::MAX)
+    pub(super) fn lease_from(&self, now: jiff::Timestamp, lease: Duration) -> jiff::Timestamp {
+        now.checked_add(lease).unwrap_or(jiff::Timestamp::MAX)
     }
 
-    /// Sends the bytes and commits the record; on failure removes what was sent.
+    /// Sends the bytes and commits the record; on failure removes what was sent, unless it can be gone on with.
     async fn fulfil(
         &self,
-        draft: &Draft,
-        intent: Intent,
-        provider: &SharedProvider,
+        work: &Work<'_>,
         content: Content,
-        inspection: &Inspection,
+        state: Option<UploadState>,
         existing: Option<ArtifactRecord>,
     ) -> Result<ArtifactRecord> {
-        let sent = self.send(draft, &intent, provider, content, inspection).await;
+        let Work { draft, intent, .. } = work;
+        let sent = self.send(work, content, state).await;
         failpoint!("manager::store::sent");
         let object = match sent {
             Ok(object) => object,
+            Err(error) if work.is_kept() => return Err(error),
             Err(error) => {
                 // What cannot be removed now is removed by `reap`; the error that matters is the first.
-                let _ = self.discard(&intent, &draft.new.context).await;
+                let _ = self.discard(intent, &draft.new.context).await;
+                let _ = work.forget().await;
                 return Err(error);
             }
         };
-        if let Some(record) = existing.filter(|record| draft.is_same(record, inspection.seen())) {
+        if let Some(record) = existing.filter(|record| draft.is_same(record, work.inspection.seen())) {
             // A stream turned out to be what is stored already: there is no new version.
-            let _ = self.discard(&intent, &draft.new.context).await;
+            let _ = self.discard(intent, &draft.new.context).await;
+            work.forget().await?;
             return Ok(record);
         }
         let committed = self
@@ -223,31 +259,48 @@ impl StorageManager {
                     ErrorKind::PreconditionFailed | ErrorKind::AlreadyExists
                 ) =>
             {
-                let _ = self.discard(&intent, &draft.new.context).await;
+                let _ = self.discard(intent, &draft.new.context).await;
+                work.forget().await?;
                 Err(error)
             }
-            // Otherwise the record may be there. If it is not, the intent is, and `reap` removes the bytes.
-            committed => committed,
+            Ok(record) => {
+                work.forget().await?;
+                Ok(record)
+            }
+            // The record may be there. If it is not, the intent is, and `reap` removes the bytes.
+            Err(error) => Err(error),
         }
     }
 
     async fn send(
         &self,
-        draft: &Draft,
-        intent: &Intent,
-        provider: &SharedProvider,
+        work: &Work<'_>,
         content: Content,
-        inspection: &Inspection,
+        state: Option<UploadState>,
     ) -> Result<StoredObject> {
+        let Work {
+            draft,
+            intent,
+            provider,
+            inspection,
+            keeper,
+        } = work;
         let options = self.upload_options(draft, intent, provider, inspection)?;
-        let uploader = Uploader::new(Arc::clone(provider)).with_settings(self.inner.settings.uploader);
+        let mut uploader = Uploader::new(Arc::clone(provider)).with_settings(self.inner.settings.uploader);
+        if let Some(keeper) = keeper {
+            uploader = uploader.with_journal(keeper.of(intent));
+        }
         let upload = async {
-            match uploader.upload(&intent.key, content, &options).await {
+            let sent = match state {
+                Some(state) => uploader.resume(state, content, &options).await,
+                None => uploader.upload(&intent.key, content, &options).await,
+            };
+            match sent {
                 Ok(stored) => Ok(stored),
                 Err(error) => settle(provider, intent, error, &draft.new.context).await,
             }
         };
-        let stored = self.while_renewing(intent.version, upload).await?;
+        let stored = self.while_renewing(work, upload).await?;
         let seen = inspection.seen().ok_or_else(|| {
             Error::new(
                 ErrorKind::Storage,
@@ -309,24 +362,30 @@ impl StorageManager {
         Ok(options)
     }
 
-    /// Drives `work` while the intent's lease is renewed.
+    /// Drives an upload while the intent's lease is renewed.
     async fn while_renewing<T>(
         &self,
-        version: VersionId,
-        work: impl Future<Output = Result<T>>,
+        work: &Work<'_>,
+        upload: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        let settings = &self.inner.settings;
         let renewing = async {
             loop {
-                tokio::time::sleep(self.inner.settings.lease / 3).await;
-                let until = self.lease_from(self.inner.clock.now());
-                match self.inner.catalog.renew(version, until).await {
+                tokio::time::sleep(settings.lease / 3).await;
+                let lease = if work.is_kept() {
+                    settings.resume_lease.max(settings.lease)
+                } else {
+                    settings.lease
+                };
+                let until = self.lease_from(self.inner.clock.now(), lease);
+                match self.inner.catalog.renew(work.intent.version, until).await {
                     Err(error) if error.kind() == ErrorKind::PreconditionFailed => return error,
                     // A catalog that cannot be reached for a moment is asked again; the commit decides.
                     Ok(()) | Err(_) => {}
                 }
             }
         };
-        match select(pin!(work), pin!(renewing)).await {
+        match select(pin!(upload), pin!(renewing)).await {
             Either::Left((done, _)) => done,
             Either::Right((lost, _)) => Err(lost),
         }
@@ -383,9 +442,32 @@ async fn read_to_compare(
     Ok(inspection.seen())
 }
 
+/// One write from its intent on.
+struct Work<'a> {
+    draft: &'a Draft,
+    intent: Intent,
+    provider: SharedProvider,
+    inspection: &'a Inspection,
+    keeper: Option<&'a Arc<Keeper>>,
+}
+
+impl Work<'_> {
+    /// Says whether the write can be gone on with later.
+    fn is_kept(&self) -> bool {
+        self.keeper.is_some_and(|keeper| keeper.is_kept())
+    }
+
+    async fn forget(&self) -> Result<()> {
+        match self.keeper {
+            Some(keeper) => keeper.forget().await,
+            None => Ok(()),
+        }
+    }
+}
+
 /// A new artifact with everything that follows from what the caller said.
-struct Draft {
-    new: NewArtifact,
+pub(super) struct Draft {
+    pub(super) new: NewArtifact,
     variant: VariantIdentity,
     attributes: ObjectAttributes,
     content_type: ContentType,
@@ -394,7 +476,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(manager: &StorageManager, new: NewArtifact) -> Result<Self> {
+    pub(super) fn new(manager: &StorageManager, new: NewArtifact) -> Result<Self> {
         new.attributes.validate()?;
         if let Some(name) = new
             .attributes

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::capabilities::Capability;
+use crate::capabilities::{Capabilities, Capability};
 use crate::content::ByteStream;
 use crate::download::{Download, DownloadOutcome};
 use crate::error::Result;
@@ -17,8 +17,10 @@ use crate::range::ByteRange;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DownloaderSettings {
-    /// How many ranges are on their way at once; 1 means one plain request. 1 by default.
+    /// How many ranges of a stream are on their way at once; 1 means one plain request. 1 by default.
     pub concurrency: usize,
+    /// How many ranges are on their way at once when an object is read into a file. 4 by default.
+    pub file_concurrency: usize,
     /// The size of a range in bytes. 8 MiB by default.
     pub range_size_bytes: u64,
 }
@@ -27,6 +29,7 @@ impl Default for DownloaderSettings {
     fn default() -> Self {
         Self {
             concurrency: 1,
+            file_concurrency: 4,
             range_size_bytes: 8 << 20,
         }
     }
@@ -50,8 +53,8 @@ impl Default for DownloaderSettings {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Downloader {
-    provider: SharedProvider,
-    settings: DownloaderSettings,
+    pub(super) provider: SharedProvider,
+    pub(super) settings: DownloaderSettings,
 }
 
 impl Downloader {
@@ -77,9 +80,7 @@ impl Downloader {
     ///
     /// As [`StorageProvider::download`](crate::StorageProvider::download).
     pub async fn download(&self, key: &StorageKey, options: &DownloadOptions) -> Result<DownloadOutcome> {
-        let capabilities = self.provider.capabilities();
-        let can_pin =
-            capabilities.has(Capability::Range) && capabilities.has(Capability::ConditionalDownload);
+        let can_pin = can_pin(self.provider.capabilities());
         let is_conditional = options.if_none_match.is_some() || options.if_modified_since.is_some();
         if self.settings.concurrency < 2 || !can_pin || is_conditional || options.version.is_some() {
             return self.provider.download(key, options).await;
@@ -124,4 +125,9 @@ impl Downloader {
             metadata, range, pieces,
         )))
     }
+}
+
+/// Says whether several requests can be held to one state of an object.
+pub(super) fn can_pin(capabilities: &Capabilities) -> bool {
+    capabilities.has(Capability::Range) && capabilities.has(Capability::ConditionalDownload)
 }

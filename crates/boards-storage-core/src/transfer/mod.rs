@@ -3,7 +3,12 @@
 //! They live above the stack, so that each part and each range passes every layer by itself.
 
 mod downloader;
+mod file;
+mod journal;
+mod parts;
 mod uploader;
 
 pub use downloader::{Downloader, DownloaderSettings};
-pub use uploader::{Uploader, UploaderSettings};
+pub use file::{DownloadState, FileDownloadOptions};
+pub use journal::Journal;
+pub use uploader::{BegunPart, UploadState, Uploader, UploaderSettings};

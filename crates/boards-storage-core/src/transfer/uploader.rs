@@ -1,19 +1,54 @@
 //! Uploads of any size in bounded memory: in one call where that can be, in parts otherwise.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use serde::{Deserialize, Serialize};
 
-use crate::capabilities::{Capability, PartOrder, PartRules};
-use crate::content::{ByteStream, Content};
-use crate::error::{Error, Result};
+use super::journal::Journal;
+use super::parts::{Gatherer, PartSizes, as_usize};
+use crate::capabilities::{Capability, PartOrder};
+use crate::checksum::{Digest, DigestAlgorithm};
+use crate::content::Content;
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::StorageKey;
 use crate::metadata::ObjectMetadata;
 use crate::operation::{MultipartUpload, Part, PartPlace};
-use crate::options::{CallOptions, CompleteUploadOptions, UploadOptions, UploadPartOptions};
+use crate::options::{
+    CallOptions, CompleteUploadOptions, CreateUploadOptions, UploadOptions, UploadPartOptions,
+};
 use crate::provider::SharedProvider;
+
+/// An upload in parts as it can be kept and gone on with, in this process or another.
+///
+/// Its `Debug` output and its serialised form hold the store's name of the upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct UploadState {
+    /// The upload as the provider knows it.
+    pub upload: MultipartUpload,
+    /// The length of the whole, where it is known.
+    pub length: Option<u64>,
+    /// The size of a part that was asked for; with the rules and the length it says where each part begins.
+    pub part_size_bytes: u64,
+    /// Every part that was begun, by number. Which of them the store has, the store says.
+    pub parts: Vec<BegunPart>,
+}
+
+/// A part that was begun: what its bytes were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BegunPart {
+    /// The part's number, from 1 on.
+    pub number: u32,
+    /// The part's size in bytes.
+    pub size_bytes: u64,
+    /// The digest of the part's bytes (BLAKE3).
+    pub digest: Digest,
+}
 
 /// How an [`Uploader`] cuts and sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +79,8 @@ impl Default for UploaderSettings {
 /// `part_size × (concurrency + 1)` bytes. Parts are replayable for the retry layer. Of unknown length, parts grow
 /// where the store lets them differ, so that its limit on their number suffices.
 ///
+/// With a [`Journal`] an upload can go on after a restart: see [`Uploader::resume`].
+///
 /// # Examples
 ///
 /// ```
@@ -60,6 +97,7 @@ impl Default for UploaderSettings {
 pub struct Uploader {
     provider: SharedProvider,
     settings: UploaderSettings,
+    journal: Option<Arc<dyn Journal<UploadState>>>,
 }
 
 impl Uploader {
@@ -69,6 +107,7 @@ impl Uploader {
         Self {
             provider,
             settings: UploaderSettings::default(),
+            journal: None,
         }
     }
 
@@ -79,10 +118,20 @@ impl Uploader {
         self
     }
 
+    /// Keeps the state of an upload in parts while it is under way.
+    ///
+    /// Content above `single_bytes_max` then goes in parts wherever the store takes parts, and an upload that fails
+    /// for a reason that may pass is not aborted: [`Uploader::resume`] goes on with it.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Arc<dyn Journal<UploadState>>) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
     /// Stores an object. Nothing is visible at the key before all of it is there.
     ///
-    /// A failed upload in parts is aborted. If the future is dropped half-way, the parts sent stay at the store
-    /// until the upload is aborted there.
+    /// A failed upload in parts is aborted, unless there is a journal and it can go on. If the future is dropped
+    /// half-way, the parts sent stay at the store until the upload is aborted there.
     ///
     /// # Errors
     ///
@@ -97,19 +146,22 @@ impl Uploader {
         let capabilities = self.provider.capabilities();
         let single_max = capabilities.single_upload_bytes_max.unwrap_or(u64::MAX);
         let can_stream = capabilities.has(Capability::StreamingUpload);
-        let fits = |length: u64| length <= single_max;
         if capabilities.part_rules.is_none() {
             return match content.length() {
                 None if !can_stream => self.upload_gathered(key, &content, options).await,
                 Some(_) | None => self.provider.upload(key, content, options).await,
             };
         }
+        // What goes in one call cannot be resumed.
+        let may_stream = can_stream && self.journal.is_none();
         match content.length() {
             // A lone buffer is sent as it is: cutting it would copy nothing and cost calls, unless it is large.
-            Some(length) if fits(length) && (can_stream || length <= self.settings.single_bytes_max) => {
+            Some(length)
+                if length <= single_max && (may_stream || length <= self.settings.single_bytes_max) =>
+            {
                 self.provider.upload(key, content, options).await
             }
-            None if can_stream && single_max == u64::MAX => self.provider.upload(key, content, options).await,
+            None if may_stream && single_max == u64::MAX => self.provider.upload(key, content, options).await,
             length => {
                 options_fit(options, length)?;
                 let mut pieces = Gatherer::new(content.open().await?);
@@ -124,6 +176,89 @@ impl Uploader {
                 pieces.put_back(first);
                 self.upload_in_parts(key, pieces, length, options).await
             }
+        }
+    }
+
+    /// Goes on with an upload that a journal kept: asks the store which parts it has and sends the others.
+    ///
+    /// `content` and `options` must be those that the upload began with. The content is read from its beginning, but
+    /// what the store has does not travel again; it is compared with the digests in the state, so that no object is
+    /// ever made of two different contents. An upload that was completed already answers its object, told by its
+    /// write id; one that the store no longer knows is begun anew.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the content is not the one that the upload began with: nothing is sent then, and the state
+    /// stays good for the right content. Otherwise as [`Uploader::upload`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use boards_storage_core::{
+    ///     Content, Journal, ObjectMetadata, Result, SharedProvider, UploadOptions, UploadState, Uploader,
+    /// };
+    ///
+    /// async fn go_on(
+    ///     provider: SharedProvider,
+    ///     journal: Arc<dyn Journal<UploadState>>,
+    ///     state: UploadState,
+    ///     file: &std::path::Path,
+    /// ) -> Result<ObjectMetadata> {
+    ///     let content = Content::from_path(file).await?;
+    ///     let uploader = Uploader::new(provider).with_journal(journal);
+    ///     uploader.resume(state, content, &UploadOptions::default()).await
+    /// }
+    /// ```
+    pub async fn resume(
+        &self,
+        state: UploadState,
+        content: Content,
+        options: &UploadOptions,
+    ) -> Result<ObjectMetadata> {
+        let length = content.length();
+        options_fit(options, length)?;
+        if let (Some(before), Some(now)) = (state.length, length)
+            && before != now
+        {
+            return Err(other_content(&state.upload.key));
+        }
+        let call = CallOptions::default().with_context(options.context.clone());
+        let key = state.upload.key.clone();
+        match self.provider.list_parts(&state.upload, &call).await {
+            Ok(stored) => {
+                let pieces = Gatherer::new(content.open().await?);
+                let sending = Sending::resumed(state, stored);
+                self.finish(sending, pieces, options).await
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if let Some(stored) = self.own_object(&state.upload, &call).await? {
+                    let size_bytes = compare(&state, &content, self.part_sizes(&state)?).await?;
+                    if size_bytes == stored.size_bytes {
+                        self.forget().await;
+                        return Ok(stored);
+                    }
+                }
+                self.upload(&key, content, options).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the object at the upload's key if the upload made it.
+    async fn own_object(
+        &self,
+        upload: &MultipartUpload,
+        call: &CallOptions,
+    ) -> Result<Option<ObjectMetadata>> {
+        if upload.write_id.is_none() || !self.provider.capabilities().has(Capability::WriteId) {
+            return Ok(None);
+        }
+        match self.provider.metadata(&upload.key, call).await {
+            Ok(found) if found.write_id == upload.write_id => Ok(Some(found)),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -156,41 +291,75 @@ impl Uploader {
         length: Option<u64>,
         options: &UploadOptions,
     ) -> Result<ObjectMetadata> {
-        let mut create = crate::options::CreateUploadOptions::from(options);
+        let mut create = CreateUploadOptions::from(options);
         create.length = create.length.or(length);
-        let upload = self.provider.create_upload(key, &create).await?;
-        let sent = self.send_parts(&upload, pieces, length, options).await;
+        let mut upload = self.provider.create_upload(key, &create).await?;
+        upload.write_id = upload.write_id.or(options.write_id);
+        let state = UploadState {
+            upload,
+            length,
+            part_size_bytes: self.settings.part_size_bytes,
+            parts: Vec::new(),
+        };
+        self.finish(Sending::begun(state), pieces, options).await
+    }
+
+    /// Sends what is missing and completes. What cannot be gone on with is aborted.
+    async fn finish(
+        &self,
+        mut sending: Sending,
+        pieces: Gatherer,
+        options: &UploadOptions,
+    ) -> Result<ObjectMetadata> {
+        let sent = self.send_parts(&mut sending, pieces, options).await;
+        let upload = &sending.state.upload;
         let finished = match sent {
             Ok(parts) => {
                 let mut complete = CompleteUploadOptions::default()
                     .with_context(options.context.clone())
                     .with_precondition(options.precondition.clone());
                 complete.digest = options.digest;
-                self.provider.complete_upload(&upload, &parts, &complete).await
+                self.provider.complete_upload(upload, &parts, &complete).await
             }
             Err(error) => Err(error),
         };
-        if finished.is_err() {
-            let call = CallOptions::default().with_context(options.context.clone());
-            // The error that matters is the first one; what cannot be aborted now is reaped later.
-            let _ = self.provider.abort_upload(&upload, &call).await;
+        match &finished {
+            Ok(_) => self.forget().await,
+            Err(error) if self.journal.is_some() && (sending.is_kept(error) || may_pass(error)) => {}
+            Err(_) => {
+                let call = CallOptions::default().with_context(options.context.clone());
+                // The error that matters is the first one; what cannot be aborted now is reaped later.
+                let _ = self.provider.abort_upload(upload, &call).await;
+                self.forget().await;
+            }
         }
         finished
     }
 
+    /// A state that is not forgotten is harmless: the upload is found complete or unknown.
+    async fn forget(&self) {
+        if let Some(journal) = &self.journal {
+            let _ = journal.forget().await;
+        }
+    }
+
+    fn part_sizes(&self, state: &UploadState) -> Result<PartSizes> {
+        PartSizes::new(state.upload.part_rules, state.part_size_bytes, state.length)
+    }
+
     async fn send_parts(
         &self,
-        upload: &MultipartUpload,
+        sending: &mut Sending,
         mut pieces: Gatherer,
-        length: Option<u64>,
         options: &UploadOptions,
     ) -> Result<Vec<Part>> {
-        let mut sizes = PartSizes::new(upload.part_rules, self.settings.part_size_bytes, length)?;
+        let mut sizes = self.part_sizes(&sending.state)?;
         let part_options = UploadPartOptions::default().with_context(options.context.clone());
-        let concurrency = match upload.part_rules.order {
+        let concurrency = match sending.state.upload.part_rules.order {
             PartOrder::Any => self.settings.concurrency.max(1),
             PartOrder::Sequential => 1,
         };
+        let upload = sending.state.upload.clone();
         let mut under_way = FuturesUnordered::new();
         let mut parts = Vec::new();
         let mut offset = 0;
@@ -204,10 +373,16 @@ impl Uploader {
             let place = PartPlace::new(number, offset);
             let place = if is_last { place.last() } else { place };
             offset += part.len() as u64;
-            let send = self
-                .provider
-                .upload_part(upload, place, Content::from_bytes(part), &part_options);
-            under_way.push(send);
+            let stored = sending.begin(number, &part, self.journal.as_ref()).await?;
+            match stored {
+                Some(stored) => parts.push(stored),
+                None => under_way.push(self.provider.upload_part(
+                    &upload,
+                    place,
+                    Content::from_bytes(part),
+                    &part_options,
+                )),
+            }
             while under_way.len() >= concurrency || (is_last && !under_way.is_empty()) {
                 if let Some(done) = under_way.next().await {
                     parts.push(done?);
@@ -222,213 +397,136 @@ impl Uploader {
     }
 }
 
+/// An upload in parts under way.
+struct Sending {
+    state: UploadState,
+    /// The parts that the store had when the upload was taken up again.
+    stored: BTreeMap<u32, Part>,
+    is_resumed: bool,
+}
+
+impl Sending {
+    fn begun(state: UploadState) -> Self {
+        Self {
+            state,
+            stored: BTreeMap::new(),
+            is_resumed: false,
+        }
+    }
+
+    fn resumed(state: UploadState, stored: Vec<Part>) -> Self {
+        Self {
+            state,
+            stored: stored.into_iter().map(|part| (part.number, part)).collect(),
+            is_resumed: true,
+        }
+    }
+
+    /// Notes that a part is about to be sent; returns it if the store has it already.
+    async fn begin(
+        &mut self,
+        number: u32,
+        part: &Bytes,
+        journal: Option<&Arc<dyn Journal<UploadState>>>,
+    ) -> Result<Option<Part>> {
+        if journal.is_none() && !self.is_resumed {
+            return Ok(None);
+        }
+        let size_bytes = part.len() as u64;
+        let digest = digest_of(part.clone()).await?;
+        let stored = self.stored.get(&number);
+        let begun = BegunPart {
+            number,
+            size_bytes,
+            digest,
+        };
+        let known = self.state.parts.iter().position(|known| known.number == number);
+        if let Some(index) = known {
+            if stored.is_some() && self.state.parts[index] != begun {
+                return Err(other_content(&self.state.upload.key));
+            }
+            if let Some(whole) = stored.filter(|stored| stored.size_bytes == size_bytes) {
+                return Ok(Some(whole.clone()));
+            }
+            self.state.parts[index] = begun;
+        } else {
+            self.state.parts.push(begun);
+        }
+        if let Some(journal) = journal {
+            journal.keep(&self.state).await?;
+        }
+        Ok(None)
+    }
+
+    /// Says whether the upload stays good for another try although this error does not pass.
+    fn is_kept(&self, error: &Error) -> bool {
+        self.is_resumed && error.kind() == ErrorKind::InvalidInput
+    }
+}
+
+/// Says whether the same upload may succeed later.
+fn may_pass(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Storage
+        | ErrorKind::ProviderUnavailable
+        | ErrorKind::InsufficientStorage
+        | ErrorKind::AccessDenied
+        | ErrorKind::Timeout
+        | ErrorKind::RateLimited
+        | ErrorKind::OutcomeUnknown => true,
+        ErrorKind::NotFound
+        | ErrorKind::AlreadyExists
+        | ErrorKind::PreconditionFailed
+        | ErrorKind::InvalidInput
+        | ErrorKind::Unsupported
+        | ErrorKind::Configuration
+        | ErrorKind::Corruption
+        | ErrorKind::Rejected => false,
+    }
+}
+
+/// Reads content that is stored already and compares it with the parts that were begun; returns its length.
+async fn compare(state: &UploadState, content: &Content, mut sizes: PartSizes) -> Result<u64> {
+    let mut pieces = Gatherer::new(content.open().await?);
+    let mut total = 0;
+    for number in 1.. {
+        let part = pieces.take(sizes.next(number)?).await?;
+        if part.is_empty() {
+            break;
+        }
+        let size_bytes = part.len() as u64;
+        total += size_bytes;
+        let digest = digest_of(part).await?;
+        let is_same = state
+            .parts
+            .iter()
+            .filter(|known| known.number == number)
+            .all(|known| (known.size_bytes, known.digest) == (size_bytes, digest));
+        if !is_same {
+            return Err(other_content(&state.upload.key));
+        }
+    }
+    Ok(total)
+}
+
+/// Hashes a part away from the runtime.
+async fn digest_of(part: Bytes) -> Result<Digest> {
+    tokio::task::spawn_blocking(move || Digest::of(DigestAlgorithm::Blake3, &part))
+        .await
+        .map_err(|source| Error::new(ErrorKind::Storage, "hashing a part failed").with_source(source))
+}
+
+fn other_content(key: &StorageKey) -> Error {
+    Error::invalid_input("the content is not the one that the upload began with")
+        .with_key(key)
+        .with_help("resume with the same content, or begin a new upload")
+}
+
 fn options_fit(options: &UploadOptions, length: Option<u64>) -> Result<()> {
     match (options.length, length) {
         (Some(asked), Some(known)) if asked != known => Err(Error::invalid_input(format!(
             "the content has {known} bytes, the options ask for {asked}"
         ))),
         _ => Ok(()),
-    }
-}
-
-fn as_usize(value: u64) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
-}
-
-/// Which size each part gets.
-#[derive(Clone, Copy, Debug)]
-struct PartSizes {
-    rules: PartRules,
-    base: u64,
-    grows: bool,
-}
-
-impl PartSizes {
-    /// After so many parts of one size, a growing size doubles.
-    const STEP: u32 = 1000;
-
-    fn new(rules: PartRules, wanted: u64, length: Option<u64>) -> Result<Self> {
-        let needed = length.map_or(0, |length| length.div_ceil(u64::from(rules.count_max.max(1))));
-        let size = wanted.max(needed).max(rules.size_bytes_min).max(1);
-        let multiple = rules.multiple_of_bytes.max(1);
-        let size = size.div_ceil(multiple).saturating_mul(multiple);
-        let largest = (rules.size_bytes_max / multiple * multiple).max(1);
-        if needed > largest {
-            return Err(Error::new(
-                crate::ErrorKind::Rejected,
-                format!(
-                    "the object is too large: {} parts of at most {largest} bytes are allowed",
-                    rules.count_max
-                ),
-            ));
-        }
-        Ok(Self {
-            rules,
-            base: size.min(largest),
-            grows: length.is_none() && !rules.equal_size,
-        })
-    }
-
-    fn next(&mut self, number: u32) -> Result<usize> {
-        if number > self.rules.count_max {
-            return Err(Error::new(
-                crate::ErrorKind::Rejected,
-                format!(
-                    "the stream is too long for {} parts of {} bytes",
-                    self.rules.count_max, self.base
-                ),
-            )
-            .with_help("declare the length, so that larger parts are used"));
-        }
-        let doublings = if self.grows { (number - 1) / Self::STEP } else { 0 };
-        let multiple = self.rules.multiple_of_bytes.max(1);
-        let largest = self.rules.size_bytes_max / multiple * multiple;
-        Ok(as_usize(
-            self.base.saturating_mul(1 << doublings.min(32)).min(largest),
-        ))
-    }
-}
-
-/// Cuts a stream into buffers of the sizes asked for.
-struct Gatherer {
-    stream: ByteStream,
-    waiting: VecDeque<Bytes>,
-    waiting_bytes: usize,
-    ended: bool,
-}
-
-impl Gatherer {
-    fn new(stream: ByteStream) -> Self {
-        Self {
-            stream,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
-            ended: false,
-        }
-    }
-
-    /// Looks for another byte.
-    async fn has_more(&mut self) -> Result<bool> {
-        self.fill(1).await?;
-        Ok(self.waiting_bytes > 0)
-    }
-
-    async fn fill(&mut self, size: usize) -> Result<()> {
-        while self.waiting_bytes < size && !self.ended {
-            match self.stream.next().await {
-                Some(piece) => {
-                    let piece = piece?;
-                    self.waiting_bytes += piece.len();
-                    self.waiting.push_back(piece);
-                }
-                None => self.ended = true,
-            }
-        }
-        Ok(())
-    }
-
-    fn put_back(&mut self, bytes: Bytes) {
-        self.waiting_bytes += bytes.len();
-        self.waiting.push_front(bytes);
-    }
-
-    /// Returns the next `size` bytes, fewer only at the end. A part that is one piece is not copied.
-    async fn take(&mut self, size: usize) -> Result<Bytes> {
-        self.fill(size).await?;
-        let size = size.min(self.waiting_bytes);
-        self.waiting_bytes -= size;
-        if let Some(first) = self.waiting.front_mut()
-            && first.len() >= size
-        {
-            return Ok(first.split_to(size));
-        }
-        let mut gathered = BytesMut::with_capacity(size);
-        while gathered.len() < size {
-            let Some(mut piece) = self.waiting.pop_front() else {
-                break;
-            };
-            let wanted = piece.len().min(size - gathered.len());
-            gathered.extend_from_slice(&piece.split_to(wanted));
-            if !piece.is_empty() {
-                self.waiting.push_front(piece);
-            }
-        }
-        Ok(gathered.freeze())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check_sizes(rules: PartRules, wanted: u64, length: Option<u64>, expected: &[(u32, usize)]) {
-        let mut sizes = PartSizes::new(rules, wanted, length).expect("possible");
-        for (number, size) in expected {
-            assert_eq!(sizes.next(*number).expect("allowed"), *size, "part {number}");
-        }
-    }
-
-    #[test]
-    fn part_sizes_follow_the_rules() {
-        let mib = 1 << 20;
-        check_sizes(
-            PartRules::any(),
-            mib,
-            Some(10 * mib),
-            &[(1, 1 << 20), (10, 1 << 20)],
-        );
-        // 100,000 MiB need parts of 10 MiB where 10,000 are allowed.
-        check_sizes(PartRules::any(), mib, Some(100_000 * mib), &[(1, 10 << 20)]);
-        check_sizes(
-            PartRules::any(),
-            mib,
-            None,
-            &[(1000, 1 << 20), (1001, 2 << 20), (3001, 8 << 20)],
-        );
-        let equal = PartRules {
-            equal_size: true,
-            ..PartRules::any()
-        };
-        check_sizes(equal, mib, None, &[(1, 1 << 20), (9999, 1 << 20)]);
-        let multiples = PartRules {
-            multiple_of_bytes: 256 << 10,
-            size_bytes_min: 5 << 20,
-            ..PartRules::any()
-        };
-        check_sizes(multiples, mib + 1, None, &[(1, 5 << 20)]);
-        check_sizes(multiples, (6 << 20) + 1, None, &[(1, (6 << 20) + (256 << 10))]);
-    }
-
-    #[test]
-    fn more_parts_than_allowed_are_refused() {
-        let few = PartRules {
-            count_max: 2,
-            size_bytes_max: 10,
-            ..PartRules::any()
-        };
-        assert!(PartSizes::new(few, 10, Some(21)).is_err());
-        let mut sizes = PartSizes::new(few, 10, Some(20)).expect("possible");
-        assert!(sizes.next(2).is_ok() && sizes.next(3).is_err());
-    }
-
-    #[tokio::test]
-    async fn a_gatherer_cuts_at_any_size() {
-        let pieces = ["ab", "", "cdefg", "h"].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
-        let mut gatherer = Gatherer::new(Box::pin(futures_util::stream::iter(pieces)));
-        for expected in ["abc", "d", "ef", "gh", ""] {
-            assert_eq!(
-                gatherer
-                    .take(if expected.len() == 1 {
-                        1
-                    } else {
-                        expected.len().max(2)
-                    })
-                    .await
-                    .expect("read"),
-                expected
-            );
-        }
-        assert!(!gatherer.has_more().await.expect("read"));
     }
 }

@@ -3,6 +3,7 @@
 mod build;
 mod lifecycle;
 mod refusal;
+mod resume;
 mod routing;
 mod transfer;
 mod world;

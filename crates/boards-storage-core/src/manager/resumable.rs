@@ -1,0 +1,235 @@
+//! Storing what may be interrupted: the upload goes on after a restart, within the same intent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::store::Draft;
+use super::{ArtifactReference, NewArtifact, StorageManager};
+use crate::catalog::{Intent, VariantIdentity, VersionSelector};
+use crate::content::Content;
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::CallOptions;
+use crate::scope::VersionId;
+use crate::transfer::{Journal, UploadState};
+
+/// The storing of an artifact as it can be kept and gone on with, in this process or another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StoreState {
+    /// What is stored.
+    pub variant: VariantIdentity,
+    /// The version to be.
+    pub version: VersionId,
+    /// The provider that gets the bytes.
+    pub provider: String,
+    /// The upload.
+    pub upload: UploadState,
+}
+
+/// Options of [`StorageManager::store_artifact_resumable`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ResumableOptions {
+    /// Where the state is kept.
+    pub journal: Arc<dyn Journal<StoreState>>,
+    /// What an earlier call kept, if it was interrupted.
+    pub state: Option<StoreState>,
+}
+
+impl ResumableOptions {
+    /// Begins something that can be resumed.
+    #[must_use]
+    pub fn new(journal: Arc<dyn Journal<StoreState>>) -> Self {
+        Self { journal, state: None }
+    }
+
+    /// Goes on with what was interrupted.
+    #[must_use]
+    pub fn with_state(mut self, state: StoreState) -> Self {
+        self.state = Some(state);
+        self
+    }
+}
+
+impl StorageManager {
+    /// Stores an artifact as [`StorageManager::store_artifact`] does, so that an interrupted upload can go on.
+    ///
+    /// Content large enough to go in parts, at a provider that takes parts, is journaled: the state is kept before
+    /// each part is sent, and forgotten at the end. Until then nobody else can write the variant, unless to overwrite
+    /// it, for [`resume_lease`](super::ManagerSettings::resume_lease). A later call with the state and the same
+    /// artifact and content sends only the parts that the store does not have. If the state is too old, and the
+    /// intent was cleaned up since, it begins anew. Everything else is stored as if this were `store_artifact`.
+    ///
+    /// # Errors
+    ///
+    /// As [`StorageManager::store_artifact`]; `InvalidInput` if the state is of another artifact or variant, or if the
+    /// content is not the one that the upload began with; what the journal answers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use boards_storage_core::{
+    ///     ArtifactReference, ArtifactType, Content, NewArtifact, ResumableOptions, Result, StorageManager,
+    /// };
+    ///
+    /// async fn store(manager: &StorageManager, file: &Path, options: &ResumableOptions) -> Result<ArtifactReference> {
+    ///     let content = Content::from_path(file).await?;
+    ///     manager.store_artifact_resumable(NewArtifact::new(ArtifactType::Model), content, options).await
+    /// }
+    /// ```
+    pub async fn store_artifact_resumable(
+        &self,
+        mut new: NewArtifact,
+        content: impl Into<Content>,
+        options: &ResumableOptions,
+    ) -> Result<ArtifactReference> {
+        if let Some(state) = &options.state {
+            let artifact = new
+                .artifact
+                .get_or_insert_with(|| state.variant.artifact.clone());
+            let is_same = (&*artifact, &new.tenant, &new.file.name)
+                == (
+                    &state.variant.artifact,
+                    &state.variant.tenant,
+                    &state.variant.variant,
+                );
+            if !is_same {
+                return Err(Error::invalid_input(format!(
+                    "the state is of the variant '{}' of the artifact '{}' of the tenant '{}', not of what is stored now",
+                    state.variant.variant, state.variant.artifact, state.variant.tenant
+                ))
+                .with_help("resume with the same artifact, or begin without the state"));
+            }
+        }
+        let draft = Draft::new(self, new)?;
+        let resumable = self.take_up(&draft, options).await?;
+        self.store(&draft, content.into(), Some(resumable)).await
+    }
+
+    /// Finds out what is left of an earlier call.
+    async fn take_up(&self, draft: &Draft, options: &ResumableOptions) -> Result<Resumable> {
+        let keeper = |is_kept| {
+            Arc::new(Keeper {
+                manager: self.clone(),
+                journal: Arc::clone(&options.journal),
+                is_kept: AtomicBool::new(is_kept),
+            })
+        };
+        let Some(state) = &options.state else {
+            return Ok(Resumable::Fresh(keeper(false)));
+        };
+        let until = self.lease_from(self.inner.clock.now(), self.inner.settings.resume_lease);
+        match self.inner.catalog.renew(state.version, until).await {
+            Ok(()) => {
+                let intent = Intent {
+                    version: state.version,
+                    variant: state.variant.clone(),
+                    provider: state.provider.clone(),
+                    key: state.upload.upload.key.clone(),
+                    lease_until: until,
+                };
+                Ok(Resumable::TakenUp(keeper(true), intent, state.upload.clone()))
+            }
+            Err(error) if error.kind() == ErrorKind::PreconditionFailed => {
+                let selector = VersionSelector::Id(state.version);
+                let record = self.inner.catalog.find(&state.variant, selector).await?;
+                if let Some(record) = record {
+                    return Ok(Resumable::Committed(keeper(false), Box::new(record)));
+                }
+                let call = CallOptions::default().with_context(draft.new.context.clone());
+                // The parts are of no more use; what cannot be aborted now expires at the store.
+                if let Ok(provider) = self.provider(&state.provider) {
+                    let _ = provider.abort_upload(&state.upload.upload, &call).await;
+                }
+                options.journal.forget().await?;
+                Ok(Resumable::Fresh(keeper(false)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What an upload that can be resumed begins with.
+pub(super) enum Resumable {
+    /// Nothing.
+    Fresh(Arc<Keeper>),
+    /// An intent that is still ours, and its upload.
+    TakenUp(Arc<Keeper>, Intent, UploadState),
+    /// A version that was committed already.
+    Committed(Arc<Keeper>, Box<crate::catalog::ArtifactRecord>),
+}
+
+impl Resumable {
+    pub(super) fn keeper(&self) -> &Arc<Keeper> {
+        match self {
+            Self::Fresh(keeper) | Self::TakenUp(keeper, ..) | Self::Committed(keeper, _) => keeper,
+        }
+    }
+}
+
+/// Keeps the states of one store.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    manager: StorageManager,
+    journal: Arc<dyn Journal<StoreState>>,
+    is_kept: AtomicBool,
+}
+
+impl Keeper {
+    /// Says whether there is a state to go on with.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::Acquire)
+    }
+
+    pub(super) async fn forget(&self) -> Result<()> {
+        self.is_kept.store(false, Ordering::Release);
+        self.journal.forget().await
+    }
+
+    /// Returns what keeps the states of an intent's upload.
+    pub(super) fn of(self: &Arc<Self>, intent: &Intent) -> Arc<dyn Journal<UploadState>> {
+        Arc::new(IntentKeeper {
+            keeper: Arc::clone(self),
+            intent: intent.clone(),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct IntentKeeper {
+    keeper: Arc<Keeper>,
+    intent: Intent,
+}
+
+#[async_trait]
+impl Journal<UploadState> for IntentKeeper {
+    async fn keep(&self, upload: &UploadState) -> Result<()> {
+        let (keeper, intent) = (&self.keeper, &self.intent);
+        let state = StoreState {
+            variant: intent.variant.clone(),
+            version: intent.version,
+            provider: intent.provider.clone(),
+            upload: upload.clone(),
+        };
+        keeper.journal.keep(&state).await?;
+        if keeper.is_kept.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        // Only what can be gone on with is reserved for long.
+        let manager = &keeper.manager.inner;
+        let until = keeper
+            .manager
+            .lease_from(manager.clock.now(), manager.settings.resume_lease);
+        manager.catalog.renew(intent.version, until).await
+    }
+
+    /// The state itself outlives the upload, because the record comes after it.
+    async fn forget(&self) -> Result<()> {
+        self.keeper.is_kept.store(false, Ordering::Release);
+        Ok(())
+    }
+}

@@ -97,6 +97,14 @@ pub(crate) fn byte_range(text: &str) -> Result<ByteRange, String> {
     told(ByteRange::parse(text))
 }
 
+/// Parses how many things are done at a time.
+pub(crate) fn jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=256) => Ok(count),
+        Ok(_) | Err(_) => Err("it is not a number from 1 to 256".to_owned()),
+    }
+}
+
 /// Parses `name=value`.
 pub(crate) fn name_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

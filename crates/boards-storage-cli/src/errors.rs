@@ -209,6 +209,17 @@ pub(crate) fn tell_usage_as_json(message: &str, help: Option<&str>) {
     write_standard_error(&json!({ "error": usage_json(message, help) }).to_string());
 }
 
+/// Tells on the standard error that something was left out.
+pub(crate) fn tell_warning(subject: &str, message: &str, json: bool, style: Style) {
+    if json {
+        let warning = json!({ "warning": { "subject": subject, "message": message } });
+        write_standard_error(&warning.to_string());
+    } else {
+        let word = style.yellow("warning:");
+        write_standard_error(&format!("{word} {}: {}", escape(subject), escape(message)));
+    }
+}
+
 fn write_standard_error(text: &str) {
     // There is nobody left to hear that the standard error cannot be written.
     let _ = writeln!(io::stderr().lock(), "{text}");

@@ -8,10 +8,12 @@ mod command;
 mod errors;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+mod kept;
 mod output;
 mod progress;
 mod session;
 mod settings;
+mod sources;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! What every command has: where results go, and what the caller said for all commands.
 
 use crate::arguments::Global;
-use crate::errors::{Failure, Result};
+use crate::errors::{Failure, Result, tell_warning};
 use crate::output::{Output, Style};
 use crate::progress::Progress;
 
@@ -37,6 +37,22 @@ impl Session {
         );
         self.progress
             .aside(|| failure.tell(Some(subject), self.global.json, style));
+        Ok(())
+    }
+
+    /// Tells what was left out, and goes on.
+    ///
+    /// # Errors
+    ///
+    /// That the results before it cannot be written.
+    pub(crate) fn warn(&mut self, subject: &str, message: &str) -> Result<()> {
+        self.output.flush()?;
+        let style = Style::of(
+            self.global.color,
+            std::io::IsTerminal::is_terminal(&std::io::stderr()),
+        );
+        self.progress
+            .aside(|| tell_warning(subject, message, self.global.json, style));
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use boards_storage::{Error, LoadedSettings, Settings, SettingsSources, Storage, 
 use serde_json::json;
 
 use crate::arguments::Global;
-use crate::errors::Result;
+use crate::errors::{Failure, Result, file_error};
 
 /// The variable that names the settings file.
 const VARIABLE: &str = "BOARDS_STORAGE_CONFIG";
@@ -97,6 +97,36 @@ pub(crate) async fn open(global: &Global) -> Result<StorageManager> {
         .settings(loaded.settings.storage)
         .open()
         .await?)
+}
+
+/// Names the settings in effect, so that what was begun with one storage is not gone on with at another.
+pub(crate) async fn identity(global: &Global) -> Result<String> {
+    let (place, _) = read(global.config.as_deref()).await?;
+    let path = place.file().unwrap_or(Path::new("."));
+    let path = tokio::fs::canonicalize(path)
+        .await
+        .map_err(|source| file_error("cannot look at", path, source))?;
+    Ok(path.display().to_string())
+}
+
+/// Returns the folder for states of uploads: below `XDG_STATE_HOME`, `LOCALAPPDATA` on Windows, else `~/.local/state`.
+pub(crate) fn uploads_folder() -> Result<PathBuf> {
+    let own = if cfg!(windows) {
+        variable("LOCALAPPDATA")
+    } else {
+        None
+    };
+    let folder = variable("XDG_STATE_HOME")
+        .filter(|path| path.is_absolute())
+        .or(own)
+        .or_else(|| variable("HOME").map(|home| home.join(".local/state")));
+    let folder = folder.ok_or_else(|| {
+        Failure::usage(
+            "--resume needs a folder of the user's to keep the upload's state in, and none is known",
+            "set HOME, or XDG_STATE_HOME to an absolute path",
+        )
+    })?;
+    Ok(folder.join("boards-storage").join("uploads"))
 }
 
 /// What holds where there is no file.

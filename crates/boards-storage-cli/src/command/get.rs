@@ -2,23 +2,34 @@
 
 use std::path::{Path, PathBuf};
 
-use boards_storage::{ArtifactReference, ByteRange, Download, Error, ErrorKind, OpenOptions};
+use boards_storage::{
+    ArtifactReference, ByteRange, Download, Error, ErrorKind, FileDownloadOptions, OpenOptions,
+    StorageManager,
+};
 use clap::Args;
 use futures_util::StreamExt;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 use tokio::io::AsyncWriteExt;
 
+use super::get_resume::Partial;
 use crate::address::Address;
 use crate::arguments::{Selection, byte_range, parsed};
 use crate::errors::{Failure, Result, file_error};
 use crate::output::{escape, file_name, human_size};
+use crate::progress::Bar;
 use crate::session::Session;
 use crate::settings;
+
+/// From this size on several ranges are fetched at once.
+const PARALLEL_BYTES_MIN: u64 = 16 << 20;
 
 /// Fetch an artifact into a file
 ///
 /// The bytes go to a temporary file beside the target, which takes its place only when everything was read and
 /// checked against the digest: a get that fails leaves nothing behind.
+///
+/// With --resume, what was fetched stays beside the target when the command is interrupted, and the same command goes
+/// on with it: only the parts that are missing travel.
 ///
 /// Without -o the file is made in the current folder and named as the artifact's key ends, such as original.png. An
 /// existing file is kept then, unless --force is given. -o FILE replaces the file.
@@ -39,6 +50,10 @@ pub(crate) struct Get {
     /// Only these bytes: FIRST-LAST (both included, from 0), FIRST- or -COUNT
     #[arg(long, value_name = "RANGE", value_parser = byte_range, allow_hyphen_values = true)]
     range: Option<ByteRange>,
+
+    /// Go on with what the same command began, and keep what is needed to go on again
+    #[arg(long, conflicts_with = "range")]
+    resume: bool,
 
     #[command(flatten)]
     selection: Selection,
@@ -66,20 +81,7 @@ impl Get {
         if !target.may_replace && exists(&target.path).await {
             return Err(target.refuse().into());
         }
-        let mut options = OpenOptions::default();
-        options.range = self.range;
-        let download = storage.open_artifact(&reference, &options).await?;
-        let bytes = download.length();
-        let bar = session
-            .progress
-            .begin(&target.shown.display().to_string(), Some(bytes));
-        let download = if bar.is_shown() {
-            download.with_progress(bar.mover())
-        } else {
-            download
-        };
-        target.write(download).await?;
-        drop(bar);
+        let bytes = self.fetch(session, &storage, &reference, &target).await?;
         storage.close().await?;
         let path = target.shown.display().to_string();
         if session.output.json {
@@ -91,6 +93,44 @@ impl Get {
         session
             .output
             .note(&escape(&format!("wrote {path} ({})", human_size(bytes))))
+    }
+
+    /// Fetches into the target; returns how many bytes.
+    async fn fetch(
+        &self,
+        session: &Session,
+        storage: &StorageManager,
+        reference: &ArtifactReference,
+        target: &Target,
+    ) -> Result<u64> {
+        let shown = target.shown.display().to_string();
+        let is_special = is_special(&target.path).await;
+        if self.resume {
+            if is_special {
+                return Err(Failure::usage(
+                    "--resume wants a file: what was written to a device or pipe cannot be looked at again",
+                    "leave it out, or give a file with -o",
+                ));
+            }
+            let bar = session.progress.begin(&shown, Some(reference.size));
+            return target.fetch_resumable(storage, reference, &bar).await;
+        }
+        if self.range.is_none() && !is_special && reference.size >= PARALLEL_BYTES_MIN {
+            let bar = session.progress.begin(&shown, Some(reference.size));
+            return target.fetch(storage, reference, &bar).await;
+        }
+        let mut options = OpenOptions::default();
+        options.range = self.range;
+        let download = storage.open_artifact(reference, &options).await?;
+        let bytes = download.length();
+        let bar = session.progress.begin(&shown, Some(bytes));
+        let download = if bar.is_shown() {
+            download.with_progress(bar.mover())
+        } else {
+            download
+        };
+        target.write(download, is_special).await?;
+        Ok(bytes)
     }
 
     async fn target(&self, reference: &ArtifactReference) -> Result<Target> {
@@ -129,8 +169,8 @@ impl Target {
     }
 
     /// Writes everything or nothing.
-    async fn write(&self, download: Download) -> Result<()> {
-        if is_special(&self.path).await {
+    async fn write(&self, download: Download, is_special: bool) -> Result<()> {
+        if is_special {
             // A device or pipe cannot be replaced, only written to.
             let opened = tokio::fs::OpenOptions::new().write(true).open(&self.path).await;
             let file = opened.map_err(|source| Failure::file("cannot write to", &self.shown, source))?;
@@ -140,7 +180,34 @@ impl Target {
         let file = temporary.as_file().try_clone();
         let file = file.map_err(|source| Failure::file("cannot write beside", &self.shown, source))?;
         self.fill(tokio::fs::File::from_std(file), download).await?;
-        self.publish(temporary).await
+        self.publish(temporary.into_temp_path()).await
+    }
+
+    /// Fetches several ranges at once, everything or nothing.
+    async fn fetch(&self, storage: &StorageManager, reference: &ArtifactReference, bar: &Bar) -> Result<u64> {
+        let temporary = self.create_temporary().await?;
+        let file = temporary.as_file().try_clone();
+        let file = file.map_err(|source| Failure::file("cannot write beside", &self.shown, source))?;
+        let options = FileDownloadOptions::default().with_progress(bar.mover());
+        storage.fetch_artifact(reference, file, &options).await?;
+        self.publish(temporary.into_temp_path()).await?;
+        Ok(reference.size)
+    }
+
+    /// Fetches what is missing since an earlier run; what is there stays for a later one.
+    async fn fetch_resumable(
+        &self,
+        storage: &StorageManager,
+        reference: &ArtifactReference,
+        bar: &Bar,
+    ) -> Result<u64> {
+        let partial = Partial::open(&self.path, reference.version_id).await?;
+        let options = partial.options().await?.with_progress(bar.mover());
+        let file = partial.file()?;
+        storage.fetch_artifact(reference, file, &options).await?;
+        self.publish(partial.finish()?).await?;
+        partial.forget().await?;
+        Ok(reference.size)
     }
 
     async fn fill(&self, mut file: tokio::fs::File, download: Download) -> Result<()> {
@@ -175,7 +242,7 @@ impl Target {
     }
 
     /// Gives the finished file its name.
-    async fn publish(&self, temporary: NamedTempFile) -> Result<()> {
+    async fn publish(&self, temporary: TempPath) -> Result<()> {
         let (path, may_replace) = (self.path.clone(), self.may_replace);
         let published = blocking(move || {
             let persisted = if may_replace {
@@ -183,7 +250,7 @@ impl Target {
             } else {
                 temporary.persist_noclobber(path)
             };
-            persisted.map(drop).map_err(|error| error.error)
+            persisted.map_err(|error| error.error)
         });
         published.await.map_err(|source| match source.kind() {
             std::io::ErrorKind::AlreadyExists => self.refuse().into(),

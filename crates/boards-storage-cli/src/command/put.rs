@@ -9,31 +9,40 @@ use boards_storage::{
 use clap::Args;
 use futures_util::StreamExt;
 
-use crate::arguments::{name_and_value, parsed};
+use super::put_resume::Resumption;
+use crate::arguments::{jobs, name_and_value, parsed};
 use crate::errors::{Failure, Result};
 use crate::output::{Output, escape, human_size};
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::settings;
-
-/// How many files are stored at a time.
-const CONCURRENCY: usize = 4;
+use crate::sources::{Source, walk};
 
 /// Store files, each as an artifact of its own
+///
+/// A folder stands for all files in it, all the way down. What fails is told, and the rest is stored all the same.
 ///
 /// Storing the same bytes again changes nothing and answers the same artifact. Other bytes for a variant that exists
 /// are refused, unless --overwrite makes them its new version.
 ///
-/// With --quiet only the artifact ids are printed. With --json one file prints an artifact, several files an array.
+/// With --resume, an upload that was interrupted goes on when the same command is given again: only what the store
+/// does not have yet travels, and files that were stored before are not stored twice. The state is kept in the user's
+/// folder for program states until the command succeeds. The store keeps the parts meanwhile; the artifact stays
+/// reserved for a day.
+///
+/// With --quiet only the artifact ids are printed. With --json one file prints an artifact; several files, or a folder,
+/// print an array in which 'file' says which one it was.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   boards-storage put photo.png --type image --meta prompt='a lighthouse'
   boards-storage put small.webp --type image --artifact ID --variant thumbnail
+  boards-storage put --resume checkpoint.safetensors --type model
+  boards-storage put --resume --jobs 8 renders/ --type image
   ffmpeg … | boards-storage put - --type video --content-type video/mp4")]
 pub(crate) struct Put {
-    /// The files; '-' is the standard input
-    #[arg(required = true, value_name = "FILE")]
+    /// The files or folders; '-' is the standard input
+    #[arg(required = true, value_name = "FILE|FOLDER")]
     files: Vec<PathBuf>,
 
     /// What it is: image, video, audio, text, model, dataset, intermediate or a type of your own
@@ -79,37 +88,61 @@ pub(crate) struct Put {
     /// The exact number of bytes that the standard input will give
     #[arg(long, value_name = "BYTES")]
     length: Option<u64>,
+
+    /// Go on with what the same command began, and keep what is needed to go on again
+    #[arg(long)]
+    resume: bool,
+
+    /// How many files are stored at a time: 1 to 256
+    #[arg(short, long, value_name = "COUNT", default_value_t = 4, value_parser = jobs)]
+    jobs: usize,
 }
 
 impl Put {
     pub(super) async fn run(self, session: &mut Session) -> Result<()> {
-        self.check()?;
+        let is_one = self.is_one().await;
+        self.check(is_one)?;
         let storage = settings::open(&session.global).await?;
-        let is_one = self.files.len() == 1;
+        let resumption = self.resumption(session, is_one).await?;
         let mut stored = Vec::new();
         let mut first_failure = None;
+        let mut is_empty = true;
         {
             let progress = session.progress.clone();
-            let (this, storage, progress) = (&self, &storage, &progress);
-            let puts = self
-                .files
-                .iter()
-                .map(|file| async move { (file, this.put(storage, file, progress).await) });
-            let mut puts = std::pin::pin!(futures_util::stream::iter(puts).buffered(CONCURRENCY));
-            while let Some((file, result)) = puts.next().await {
-                match result {
-                    Ok(reference) => {
-                        let output = &mut session.output;
-                        session.progress.aside(|| self.show(output, file, &reference))?;
-                        stored.push(reference);
+            let (this, storage, progress, resumption) = (&self, &storage, &progress, resumption.as_ref());
+            let puts = walk(self.files.clone()).map(|source| async move {
+                match source {
+                    Source::File(file) => {
+                        let result = Box::pin(this.put(storage, &file, progress, resumption)).await;
+                        Done::Put(file, result.map(Box::new))
                     }
-                    Err(failure) if is_one => return Err(failure),
-                    Err(failure) => {
+                    Source::LeftOut(path, why) => Done::LeftOut(path, why),
+                    Source::Failed(path, failure) => Done::Put(path, Err(failure)),
+                }
+            });
+            let mut puts = std::pin::pin!(puts.buffered(self.jobs));
+            while let Some(done) = puts.next().await {
+                is_empty = false;
+                match done {
+                    Done::Put(file, Ok(reference)) => {
+                        let output = &mut session.output;
+                        session.progress.aside(|| self.show(output, &file, &reference))?;
+                        if session.output.json {
+                            stored.push(entry(&file, &reference, is_one));
+                        }
+                    }
+                    Done::Put(_, Err(failure)) if is_one => return Err(failure),
+                    Done::Put(file, Err(failure)) => {
                         session.tell(&file.display().to_string(), &failure)?;
                         first_failure = first_failure.or(Some(failure.exit_code()));
                     }
+                    Done::LeftOut(path, why) => session.warn(&path.display().to_string(), why)?,
                 }
             }
+        }
+        if is_empty {
+            let names: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
+            session.warn(&names.join(", "), "there are no files in it")?;
         }
         if session.output.json {
             match stored.as_slice() {
@@ -117,14 +150,47 @@ impl Put {
                 all => session.output.json(&all)?,
             }
         }
+        if let (Some(resumption), None) = (resumption, first_failure) {
+            resumption.finish().await?;
+        }
         storage.close().await?;
         first_failure.map_or(Ok(()), |code| Err(Failure::Told(code)))
     }
 
+    /// Says whether one file is named, and no folder.
+    async fn is_one(&self) -> bool {
+        match self.files.as_slice() {
+            [only] => !tokio::fs::metadata(only)
+                .await
+                .is_ok_and(|metadata| metadata.is_dir()),
+            _ => false,
+        }
+    }
+
+    async fn resumption(&self, session: &Session, is_one: bool) -> Result<Option<Resumption>> {
+        if !self.resume {
+            return Ok(None);
+        }
+        let facts = serde_json::json!({
+            "settings": settings::identity(&session.global).await?,
+            "type": self.artifact_type,
+            "tenant": self.tenant,
+            "board": self.board,
+            "artifact": self.artifact,
+            "variant": self.variant.as_ref().map(|file| (&file.name, file.extension.as_ref().map(Extension::as_str))),
+            "access": self.access,
+            "content_type": self.content_type,
+            "meta": self.meta,
+        });
+        Ok(Some(
+            Resumption::open(settings::uploads_folder()?, facts, is_one).await,
+        ))
+    }
+
     /// Refuses options that fit only one file, or only the standard input.
-    fn check(&self) -> Result<()> {
+    fn check(&self, is_one: bool) -> Result<()> {
         let from_stdin = self.files.iter().any(|file| is_standard_input(file));
-        if self.files.len() > 1 {
+        if !is_one {
             let for_one = [
                 ("--artifact", self.artifact.is_some()),
                 ("--digest", self.digest.is_some()),
@@ -136,6 +202,12 @@ impl Put {
                     "store them one by one",
                 ));
             }
+        }
+        if self.resume && from_stdin {
+            return Err(Failure::usage(
+                "--resume cannot go with '-': the standard input cannot be read again",
+                "store it from a file",
+            ));
         }
         if self.length.is_some() && !from_stdin {
             return Err(Failure::usage(
@@ -151,6 +223,7 @@ impl Put {
         storage: &StorageManager,
         file: &Path,
         progress: &Progress,
+        resumption: Option<&Resumption>,
     ) -> Result<ArtifactReference> {
         let content = self.content(file).await?;
         let name = if is_standard_input(file) {
@@ -164,17 +237,19 @@ impl Put {
         } else {
             content
         };
-        storage
-            .store_artifact(self.describe(file), content)
-            .await
-            .map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists if !self.overwrite && error.retry() == boards_storage::Retry::No => {
-                    error
-                        .with_help("give --overwrite for a new version, or another --artifact or --variant")
-                        .into()
-                }
-                _ => error.into(),
-            })
+        let new = self.describe(file);
+        let stored = match resumption {
+            Some(resumption) => resumption.store(storage, file, new, content).await,
+            None => storage.store_artifact(new, content).await,
+        };
+        stored.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists if !self.overwrite && error.retry() == boards_storage::Retry::No => {
+                error
+                    .with_help("give --overwrite for a new version, or another --artifact or --variant")
+                    .into()
+            }
+            _ => error.into(),
+        })
     }
 
     async fn content(&self, file: &Path) -> Result<Content> {
@@ -234,6 +309,21 @@ impl Put {
             reference.version
         )))
     }
+}
+
+/// What became of one source.
+enum Done {
+    Put(PathBuf, Result<Box<ArtifactReference>>),
+    LeftOut(PathBuf, &'static str),
+}
+
+/// An artifact as --json prints it.
+fn entry(file: &Path, reference: &ArtifactReference, is_one: bool) -> serde_json::Value {
+    let mut entry = serde_json::json!(reference);
+    if !is_one {
+        entry["file"] = file.display().to_string().into();
+    }
+    entry
 }
 
 fn is_standard_input(file: &Path) -> bool {

@@ -1,10 +1,14 @@
 //! `rm`: deletes artifacts, variants or versions.
 
+use std::path::{Path, PathBuf};
+
 use boards_storage::{ArtifactLocator, CallContext, Deletion, Error, ErrorKind, StorageManager};
 use clap::Args;
+use futures_util::StreamExt;
+use tokio::io::AsyncReadExt;
 
 use crate::address::{Address, explain_missing, locator};
-use crate::arguments::{Selection, parsed};
+use crate::arguments::{Selection, jobs, parsed};
 use crate::errors::{Failure, Result, code_of};
 use crate::output::escape;
 use crate::session::Session;
@@ -18,10 +22,24 @@ use crate::settings;
 /// What is not there is told, with exit code 3, after everything else was deleted. --json prints an array with an
 /// entry for each thing that was deleted.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  boards-storage rm artifact_456 --variant thumbnail
+  boards-storage ls --board board_123 --quiet | boards-storage rm --from -")]
 pub(crate) struct Rm {
     /// Artifact ids, storage keys or boards-storage:// URLs
-    #[arg(required = true, value_name = "ID|KEY", value_parser = parsed::<Address>)]
+    #[arg(required_unless_present = "from", value_name = "ID|KEY", value_parser = parsed::<Address>)]
     addresses: Vec<Address>,
+
+    /// Delete what the lines of this file name, too; '-' is the standard input
+    ///
+    /// Empty lines do not count. Nothing is deleted if a line is no id, key or URL.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+
+    /// How many are deleted at a time: 1 to 256
+    #[arg(short, long, value_name = "COUNT", default_value_t = 4, value_parser = jobs)]
+    jobs: usize,
 
     /// Take it as done if it is not there
     #[arg(long)]
@@ -33,33 +51,41 @@ pub(crate) struct Rm {
 
 impl Rm {
     pub(super) async fn run(self, session: &mut Session) -> Result<()> {
-        if self
-            .addresses
+        let mut addresses = self.addresses.clone();
+        if let Some(from) = &self.from {
+            addresses.extend(read_list(from).await?);
+        }
+        if addresses
             .iter()
             .any(|address| matches!(address, Address::Key { .. }))
         {
             self.selection.refuse_with_key()?;
         }
         let storage = settings::open(&session.global).await?;
+        let is_one = self.addresses.len() == 1 && self.from.is_none();
         let mut deleted = Vec::new();
         let mut first_failure = None;
-        for address in &self.addresses {
-            let (name, result) = self.delete(&storage, address).await;
-            match result {
-                Ok(deletion) => {
-                    if !session.output.json {
-                        session.output.note(&escape(&told(&name, &deletion)))?;
+        {
+            let (this, storage) = (&self, &storage);
+            let deletions = addresses
+                .iter()
+                .map(|address| async move { Box::pin(this.delete(storage, address)).await });
+            let mut deletions = std::pin::pin!(futures_util::stream::iter(deletions).buffered(self.jobs));
+            while let Some((name, result)) = deletions.next().await {
+                match result {
+                    Ok(deletion) if session.output.json => {
+                        let mut entry = serde_json::json!(deletion);
+                        entry["deleted"] = name.into();
+                        deleted.push(entry);
                     }
-                    let mut entry = serde_json::json!(deletion);
-                    entry["deleted"] = name.into();
-                    deleted.push(entry);
-                }
-                Err(failure)
-                    if self.ignore_missing && failure.exit_code() == code_of(ErrorKind::NotFound) => {}
-                Err(failure) if self.addresses.len() == 1 => return Err(failure),
-                Err(failure) => {
-                    session.tell(&name, &failure)?;
-                    first_failure = first_failure.or(Some(failure.exit_code()));
+                    Ok(deletion) => session.output.note(&escape(&told(&name, &deletion)))?,
+                    Err(failure)
+                        if self.ignore_missing && failure.exit_code() == code_of(ErrorKind::NotFound) => {}
+                    Err(failure) if is_one => return Err(failure),
+                    Err(failure) => {
+                        session.tell(&name, &failure)?;
+                        first_failure = first_failure.or(Some(failure.exit_code()));
+                    }
                 }
             }
         }
@@ -100,6 +126,30 @@ impl Rm {
         };
         (artifact.to_string(), result)
     }
+}
+
+/// Reads addresses, one in a line.
+async fn read_list(from: &Path) -> Result<Vec<Address>> {
+    let text = if from.as_os_str() == "-" {
+        let mut text = String::new();
+        let read = tokio::io::stdin().read_to_string(&mut text).await;
+        read.map(|_| text)
+    } else {
+        tokio::fs::read_to_string(from).await
+    };
+    let text = text.map_err(|source| Failure::file("cannot read the list", from, source))?;
+    let lines = (1..).zip(text.lines().map(str::trim));
+    lines
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(number, line)| {
+            parsed::<Address>(line).map_err(|why| {
+                Failure::usage(
+                    format!("line {number} of the list, {line:?}, names nothing: {why}"),
+                    "nothing was deleted; correct the list",
+                )
+            })
+        })
+        .collect()
 }
 
 async fn missing(storage: &StorageManager, locator: &ArtifactLocator, is_whole: bool) -> Error {

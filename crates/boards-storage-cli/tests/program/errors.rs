@@ -58,7 +58,7 @@ fn every_failure_says_what_and_what_to_do() {
     );
     check(&place, "cat x --range 9-", 6, "invalid_input");
     check(&place, "put a.txt -t text --meta Upper=x", 6, "invalid_input");
-    check(&place, "put . -t text", 6, "invalid_input");
+    check(&place, "put /dev/null -t text", 6, "invalid_input");
     check(&place, "ls --config nothing.yaml", 7, "configuration");
     check(&place, "ls --config bad.yaml", 7, "configuration");
     check(&place, "url x", 12, "unsupported");

@@ -8,6 +8,7 @@
 mod support;
 
 mod address;
+mod batch;
 mod errors;
 mod get;
 mod help;

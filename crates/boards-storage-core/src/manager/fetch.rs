@@ -95,12 +95,9 @@ impl StorageManager {
 
 async fn check_file(file: Arc<File>, expected: Digest) -> Result<()> {
     let hashed = tokio::task::spawn_blocking(move || hash(&file, expected)).await;
-    let found = hashed
-        .map_err(io::Error::other)
-        .flatten()
-        .map_err(|source| {
-            Error::new(ErrorKind::Storage, "the file cannot be read back").with_source(source)
-        })?;
+    let found = hashed.map_err(io::Error::other).flatten().map_err(|source| {
+        Error::new(ErrorKind::Storage, "the file cannot be read back").with_source(source)
+    })?;
     check_digest(expected, found)
 }
 

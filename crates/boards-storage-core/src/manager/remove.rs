@@ -150,7 +150,7 @@ impl StorageManager {
     }
 
     /// Removes the object at a key if it is the one that `write` made; somebody else's stays.
-    async fn remove_own(
+    pub(super) async fn remove_own(
         &self,
         provider: &str,
         key: &StorageKey,

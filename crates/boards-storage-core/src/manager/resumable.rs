@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::store::Draft;
 use super::{ArtifactReference, NewArtifact, StorageManager};
-use crate::catalog::{Intent, VariantIdentity, VersionSelector};
+use crate::catalog::{ArtifactRecord, Intent, VariantIdentity, VersionSelector};
 use crate::content::Content;
 use crate::error::{Error, ErrorKind, Result};
-use crate::options::CallOptions;
+use crate::metadata::WriteId;
+use crate::options::{CallContext, CallOptions};
 use crate::scope::VersionId;
 use crate::transfer::{Journal, UploadState};
 
@@ -88,9 +89,7 @@ impl StorageManager {
         options: &ResumableOptions,
     ) -> Result<ArtifactReference> {
         if let Some(state) = &options.state {
-            let artifact = new
-                .artifact
-                .get_or_insert_with(|| state.variant.artifact.clone());
+            let artifact = new.artifact.get_or_insert_with(|| state.variant.artifact.clone());
             let is_same = (&*artifact, &new.tenant, &new.file.name)
                 == (
                     &state.variant.artifact,
@@ -107,20 +106,43 @@ impl StorageManager {
         }
         let draft = Draft::new(self, new)?;
         let resumable = self.take_up(&draft, options).await?;
-        self.store(&draft, content.into(), Some(resumable)).await
+        Box::pin(self.store(&draft, content.into(), Some(resumable))).await
+    }
+
+    /// Gives up what an interrupted [`StorageManager::store_artifact_resumable`] left: its parts and its intent. What
+    /// was committed since stays. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// What the catalog and the provider answer; what is left then is removed by [`StorageManager::reap`] when its
+    /// time is over.
+    pub async fn abandon_store(&self, state: &StoreState, context: &CallContext) -> Result<()> {
+        let provider = self.provider(&state.provider)?;
+        let call = CallOptions::default().with_context(context.clone());
+        provider.abort_upload(&state.upload.upload, &call).await?;
+        // Nobody can commit from here on, so the object at the key, if there is one, is nobody's or the record's.
+        self.inner.catalog.abandon(state.version).await?;
+        let selector = VersionSelector::Id(state.version);
+        if self.inner.catalog.find(&state.variant, selector).await?.is_some() {
+            return Ok(());
+        }
+        let write = WriteId::from(state.version);
+        self.remove_own(&state.provider, &state.upload.upload.key, write, context)
+            .await
     }
 
     /// Finds out what is left of an earlier call.
     async fn take_up(&self, draft: &Draft, options: &ResumableOptions) -> Result<Resumable> {
-        let keeper = |is_kept| {
-            Arc::new(Keeper {
+        let resumable = |left| Resumable {
+            keeper: Arc::new(Keeper {
                 manager: self.clone(),
                 journal: Arc::clone(&options.journal),
-                is_kept: AtomicBool::new(is_kept),
-            })
+                is_kept: AtomicBool::new(matches!(left, Left::Upload(_))),
+            }),
+            left,
         };
         let Some(state) = &options.state else {
-            return Ok(Resumable::Fresh(keeper(false)));
+            return Ok(resumable(Left::Nothing));
         };
         let until = self.lease_from(self.inner.clock.now(), self.inner.settings.resume_lease);
         match self.inner.catalog.renew(state.version, until).await {
@@ -132,13 +154,13 @@ impl StorageManager {
                     key: state.upload.upload.key.clone(),
                     lease_until: until,
                 };
-                Ok(Resumable::TakenUp(keeper(true), intent, state.upload.clone()))
+                Ok(resumable(Left::Upload(Box::new((intent, state.upload.clone())))))
             }
             Err(error) if error.kind() == ErrorKind::PreconditionFailed => {
                 let selector = VersionSelector::Id(state.version);
                 let record = self.inner.catalog.find(&state.variant, selector).await?;
                 if let Some(record) = record {
-                    return Ok(Resumable::Committed(keeper(false), Box::new(record)));
+                    return Ok(resumable(Left::Record(Box::new(record))));
                 }
                 let call = CallOptions::default().with_context(draft.new.context.clone());
                 // The parts are of no more use; what cannot be aborted now expires at the store.
@@ -146,7 +168,7 @@ impl StorageManager {
                     let _ = provider.abort_upload(&state.upload.upload, &call).await;
                 }
                 options.journal.forget().await?;
-                Ok(Resumable::Fresh(keeper(false)))
+                Ok(resumable(Left::Nothing))
             }
             Err(error) => Err(error),
         }
@@ -154,21 +176,18 @@ impl StorageManager {
 }
 
 /// What an upload that can be resumed begins with.
-pub(super) enum Resumable {
-    /// Nothing.
-    Fresh(Arc<Keeper>),
-    /// An intent that is still ours, and its upload.
-    TakenUp(Arc<Keeper>, Intent, UploadState),
-    /// A version that was committed already.
-    Committed(Arc<Keeper>, Box<crate::catalog::ArtifactRecord>),
+pub(super) struct Resumable {
+    pub(super) keeper: Arc<Keeper>,
+    pub(super) left: Left,
 }
 
-impl Resumable {
-    pub(super) fn keeper(&self) -> &Arc<Keeper> {
-        match self {
-            Self::Fresh(keeper) | Self::TakenUp(keeper, ..) | Self::Committed(keeper, _) => keeper,
-        }
-    }
+/// What an earlier call left.
+pub(super) enum Left {
+    Nothing,
+    /// An intent that is still ours, and its upload.
+    Upload(Box<(Intent, UploadState)>),
+    /// A version that was committed already.
+    Record(Box<ArtifactRecord>),
 }
 
 /// Keeps the states of one store.

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 
 use super::inspect::{Inspection, Seen, too_large};
-use super::resumable::{Keeper, Resumable};
+use super::resumable::{Keeper, Left, Resumable};
 use super::{ArtifactReference, NewArtifact, StorageManager};
 use crate::capabilities::{Capability, PreconditionKind};
 use crate::catalog::{
@@ -76,26 +76,35 @@ impl StorageManager {
             .catalog
             .find(&draft.variant, VersionSelector::Current)
             .await?;
-        let keeper = resumable.as_ref().map(|resumable| Arc::clone(resumable.keeper()));
-        let keeper = keeper.as_ref();
-        match resumable {
-            Some(Resumable::TakenUp(keeper, intent, state)) => {
-                let work = Work {
-                    draft,
-                    provider: self.provider(&intent.provider)?,
-                    intent,
-                    inspection: &inspection,
-                    keeper: Some(&keeper),
-                };
-                let record = self.fulfil(&work, content, Some(state), existing).await?;
+        let (keeper, left) = match &resumable {
+            Some(resumable) => (Some(&resumable.keeper), &resumable.left),
+            None => (None, &Left::Nothing),
+        };
+        let work = |intent: Intent| -> Result<Work<'_>> {
+            Ok(Work {
+                draft,
+                provider: self.provider(&intent.provider)?,
+                intent,
+                inspection: &inspection,
+                keeper,
+            })
+        };
+        match left {
+            Left::Nothing => {}
+            Left::Upload(left) => {
+                let (intent, state) = (left.0.clone(), left.1.clone());
+                let work = work(intent)?;
+                let record = Box::pin(self.fulfil(&work, content, Some(state), existing)).await?;
                 return self.reference(&record).await;
             }
-            Some(Resumable::Committed(keeper, record)) => {
+            Left::Record(record) => {
                 let seen = read_to_compare(&content, &inspection, record.size_bytes).await?;
-                keeper.forget().await?;
-                return self.answer_existing(draft, &record, seen).await;
+                let answer = self.answer_existing(draft, record, seen).await;
+                if let Some(keeper) = keeper {
+                    keeper.forget().await?;
+                }
+                return answer;
             }
-            Some(Resumable::Fresh(_)) | None => {}
         }
         if let Some(record) = &existing {
             if !draft.new.overwrite {
@@ -107,18 +116,13 @@ impl StorageManager {
             }
         }
         let (provider_name, content) = self.route(draft, content).await?;
-        let provider = self.provider(&provider_name)?;
+        // A provider that is missing is told before anything is reserved.
+        self.provider(&provider_name)?;
         match self.begin(draft, &provider_name).await? {
             Begun::Started(intent) => {
                 failpoint!("manager::store::begun");
-                let work = Work {
-                    draft,
-                    provider,
-                    intent,
-                    inspection: &inspection,
-                    keeper,
-                };
-                let record = self.fulfil(&work, content, None, existing).await?;
+                let work = work(intent)?;
+                let record = Box::pin(self.fulfil(&work, content, None, existing)).await?;
                 self.reference(&record).await
             }
             Begun::Exists(record) => {
@@ -292,7 +296,7 @@ impl StorageManager {
         }
         let upload = async {
             let sent = match state {
-                Some(state) => uploader.resume(state, content, &options).await,
+                Some(state) => Box::pin(uploader.resume(state, content, &options)).await,
                 None => uploader.upload(&intent.key, content, &options).await,
             };
             match sent {
@@ -363,11 +367,7 @@ impl StorageManager {
     }
 
     /// Drives an upload while the intent's lease is renewed.
-    async fn while_renewing<T>(
-        &self,
-        work: &Work<'_>,
-        upload: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
+    async fn while_renewing<T>(&self, work: &Work<'_>, upload: impl Future<Output = Result<T>>) -> Result<T> {
         let settings = &self.inner.settings;
         let renewing = async {
             loop {

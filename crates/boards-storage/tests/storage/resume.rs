@@ -1,5 +1,10 @@
 //! Transfers that were interrupted and go on.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests look at the files that were written"
+)]
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -141,7 +146,11 @@ async fn check_interrupted_at(order: PartOrder, broken: usize, is_lost_answer: b
     assert!(journal.is_forgotten() && memory.pending_uploads() == 0);
     let again = script.count(OperationKind::UploadPart) - sent;
     // Those that were on their way when the first call failed were given up.
-    let expected = if is_lost_answer { PARTS - broken } else { PARTS - broken + 1 };
+    let expected = if is_lost_answer {
+        PARTS - broken
+    } else {
+        PARTS - broken + 1
+    };
     let given_up = if order == PartOrder::Any { 2 } else { 0 };
     assert!(
         again >= expected && again <= expected + given_up,
@@ -213,8 +222,14 @@ async fn other_content_is_never_mixed_in() {
     other[3] ^= 1;
     let refused = uploader.resume(state.clone(), other.into(), &options).await;
     let error = check_kind(refused, ErrorKind::InvalidInput);
-    assert!(error.to_string().contains("not the one that the upload began with"));
-    let shorter = uploader.resume(state.clone(), bytes().slice(1..).into(), &options).await;
+    assert!(
+        error
+            .to_string()
+            .contains("not the one that the upload began with")
+    );
+    let shorter = uploader
+        .resume(state.clone(), bytes().slice(1..).into(), &options)
+        .await;
     check_kind(shorter, ErrorKind::InvalidInput);
     assert_eq!(memory.objects(), 0);
     let right = uploader.resume(state, bytes().into(), &options).await;
@@ -330,8 +345,7 @@ async fn after_a_day_a_rival_may_write_and_the_state_is_of_no_use() {
 #[tokio::test]
 async fn a_state_of_another_artifact_is_refused() {
     let world = manager();
-    let options =
-        ResumableOptions::new(Kept::<StoreState>::new() as Arc<_>).with_state(begin(&world).await);
+    let options = ResumableOptions::new(Kept::<StoreState>::new() as Arc<_>).with_state(begin(&world).await);
     let refused = world
         .manager
         .store_artifact_resumable(image("two"), bytes(), &options)
@@ -355,7 +369,10 @@ fn open(path: &Path) -> std::fs::File {
 async fn a_resumed_download_reads_only_the_missing_ranges() {
     let memory = MemoryProvider::new();
     let options = UploadOptions::default();
-    memory.upload(&key(), bytes().into(), &options).await.expect("stored");
+    memory
+        .upload(&key(), bytes().into(), &options)
+        .await
+        .expect("stored");
     let folder = tempfile::tempdir().expect("a folder");
     for broken in 0..PARTS {
         let (script, provider) = scripted(&memory);
@@ -447,7 +464,10 @@ async fn a_file_that_was_damaged_in_between_is_corruption_and_begins_anew() {
 async fn an_object_that_was_replaced_is_read_from_its_beginning() {
     let memory = MemoryProvider::new();
     let options = UploadOptions::default();
-    memory.upload(&key(), bytes().into(), &options).await.expect("stored");
+    memory
+        .upload(&key(), bytes().into(), &options)
+        .await
+        .expect("stored");
     let (script, provider) = scripted(&memory);
     for _ in 0..4 {
         script.push(OperationKind::Download, Step::Pass);
@@ -475,7 +495,10 @@ async fn an_object_that_was_replaced_is_read_from_its_beginning() {
 async fn a_provider_without_ranges_is_read_in_one_stream() {
     let memory = MemoryProvider::builder().without(&[Capability::Range]).build();
     let options = UploadOptions::default();
-    memory.upload(&key(), bytes().into(), &options).await.expect("stored");
+    memory
+        .upload(&key(), bytes().into(), &options)
+        .await
+        .expect("stored");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("file");
     std::fs::write(&path, vec![1; LENGTH * 2]).expect("written");

@@ -529,20 +529,33 @@ impl Capabilities {
             SignedUploadForm::Post => Capability::PresignedPost,
         })?;
         self.key_rules.check(key)?;
-        check_expiry(options.expires_in)?;
-        if let Some(life) = self.presigned_upload_life
-            && life != options.expires_in
+        let life = self.signed_upload_life(options);
+        check_expiry(life)?;
+        if let Some(only) = self.presigned_upload_life
+            && only != life
         {
             return Err(Error::unsupported(format!(
-                "this store signs uploads for {life:?}, not for {:?}",
-                options.expires_in
+                "this store signs uploads for {only:?}, not for {life:?}"
             ))
-            .with_help(format!("ask for exactly {} seconds", life.as_secs())));
+            .with_help(format!(
+                "ask for exactly {} seconds, or leave the time to the store",
+                only.as_secs()
+            )));
         }
         self.require_if(options.length_max.is_some(), Capability::PresignedLengthMax)?;
         self.require_if(options.write_id.is_some(), Capability::WriteId)?;
         self.require_precondition(OperationKind::PresignedUploadUrl, &options.precondition)?;
         self.check_attributes(&options.attributes)
+    }
+
+    /// Returns for how long a signed upload is valid: what is asked for, else what the store offers, else one hour.
+    #[must_use]
+    pub fn signed_upload_life(&self, options: &PresignUploadOptions) -> std::time::Duration {
+        let default = std::time::Duration::from_hours(1);
+        options
+            .expires_in
+            .or(self.presigned_upload_life)
+            .unwrap_or(default)
     }
 
     /// Checks the arguments of a signed download.
@@ -685,7 +698,15 @@ mod tests {
         assert!(check(Duration::from_hours(2)).is_ok());
         let other = check(Duration::from_hours(1)).expect_err("refused");
         assert_eq!(other.kind(), ErrorKind::Unsupported);
-        assert_eq!(other.help(), Some("ask for exactly 7200 seconds"));
+        assert_eq!(
+            other.help(),
+            Some("ask for exactly 7200 seconds, or leave the time to the store")
+        );
+        let unasked = PresignUploadOptions::default();
+        assert!(fixed.check_presign_upload(&key, &unasked).is_ok());
+        assert_eq!(fixed.signed_upload_life(&unasked), Duration::from_hours(2));
+        let free = Capabilities::default();
+        assert_eq!(free.signed_upload_life(&unasked), Duration::from_hours(1));
         assert_eq!(
             check(Duration::ZERO).expect_err("refused").kind(),
             ErrorKind::InvalidInput

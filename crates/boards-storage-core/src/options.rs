@@ -502,8 +502,9 @@ pub enum SignedUploadForm {
 pub struct PresignUploadOptions {
     /// What travels with the call.
     pub context: CallContext,
-    /// For how long the request is valid: 1 second to 7 days.
-    pub expires_in: Duration,
+    /// For how long the request is valid: 1 second to 7 days. If nothing is asked, as long as the store does, or one
+    /// hour where it leaves the choice.
+    pub expires_in: Option<Duration>,
     /// How the client sends it.
     pub form: SignedUploadForm,
     /// Attributes that the upload must carry exactly so.
@@ -521,11 +522,11 @@ pub struct PresignUploadOptions {
 }
 
 impl Default for PresignUploadOptions {
-    /// One hour, `PUT`, no limits.
+    /// `PUT`, no limits, and the life that the store offers.
     fn default() -> Self {
         Self {
             context: CallContext::default(),
-            expires_in: Duration::from_hours(1),
+            expires_in: None,
             form: SignedUploadForm::default(),
             attributes: ObjectAttributes::default(),
             length: None,
@@ -541,7 +542,7 @@ setters!(PresignUploadOptions {
     /// Sets what travels with the call.
     with_context: context = CallContext => std::convert::identity;
     /// Sets for how long the request is valid.
-    with_expires_in: expires_in = Duration => std::convert::identity;
+    with_expires_in: expires_in = Duration => Some;
     /// Sets how the client sends it.
     with_form: form = SignedUploadForm => std::convert::identity;
     /// Sets the attributes that the upload must carry.

@@ -65,7 +65,7 @@ pub(crate) async fn upload_request(
 ) -> Result<SignedRequest> {
     store.capabilities.check_presign_upload(key, options)?;
     encoding::check_fields(&options.attributes)?;
-    let life = Life::of(options.expires_in)?;
+    let life = Life::of(store.capabilities.signed_upload_life(options))?;
     match options.form {
         SignedUploadForm::Put => put_request(store, key, options, life).await,
         SignedUploadForm::Post => policy::post_request(store, key, options, life).await,

@@ -64,15 +64,6 @@ conformance_tests! {
 const KEY: &str = "signedobject";
 const VICTIM: &str = "signedvictim";
 
-/// Signs for the life that the store offers, where it cannot be chosen.
-fn put(case: &Case) -> PresignUploadOptions {
-    let options = PresignUploadOptions::default();
-    match case.provider.capabilities().presigned_upload_life {
-        Some(life) => options.with_expires_in(life),
-        None => options,
-    }
-}
-
 fn post() -> PresignUploadOptions {
     PresignUploadOptions::default().with_form(SignedUploadForm::Post)
 }
@@ -193,12 +184,17 @@ async fn stores_the_object(case: &Case, options: &PresignUploadOptions) -> Resul
 }
 
 async fn a_put_stores_the_object(case: Case) -> Result<()> {
-    stores_the_object(&case, &put(&case)).await
+    stores_the_object(&case, &PresignUploadOptions::default()).await
 }
 
 async fn a_put_keeps_attributes(case: Case) -> Result<()> {
     // A store whose signatures bind no attributes says so.
-    let request = match sign_upload(&case, &put(&case).with_attributes(case.attributes("one"))).await {
+    let request = match sign_upload(
+        &case,
+        &PresignUploadOptions::default().with_attributes(case.attributes("one")),
+    )
+    .await
+    {
         Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
         request => request?,
     };
@@ -210,7 +206,7 @@ async fn a_put_keeps_attributes(case: Case) -> Result<()> {
 async fn a_put_overwrites(case: Case) -> Result<()> {
     case.put_with(KEY, "an older text", &case.options_of("other2"))
         .await?;
-    let request = sign_upload(&case, &put(&case)).await?;
+    let request = sign_upload(&case, &PresignUploadOptions::default()).await?;
     accepted(&send(&case, &request, "new").await?);
     case.assert_holds(KEY, b"new").await
 }
@@ -221,7 +217,7 @@ async fn a_put_of_an_odd_key(case: Case) -> Result<()> {
     for name in ODD.iter().filter(|name| case.can_hold(name)) {
         let request = case
             .provider
-            .presigned_upload_url(&case.key(name), &put(&case))
+            .presigned_upload_url(&case.key(name), &PresignUploadOptions::default())
             .await?;
         accepted(&send(&case, &request, *name).await?);
         case.assert_holds(name, name.as_bytes()).await?;
@@ -230,19 +226,24 @@ async fn a_put_of_an_odd_key(case: Case) -> Result<()> {
 }
 
 async fn a_put_with_another_key_is_refused(case: Case) -> Result<()> {
-    let request = for_another_key(sign_upload(&case, &put(&case)).await?);
+    let request = for_another_key(sign_upload(&case, &PresignUploadOptions::default()).await?);
     assert!(request.url.contains(VICTIM), "the URL names the key");
     changes_nothing(&case, &request, "evil").await
 }
 
 async fn a_put_with_a_changed_signature_is_refused(case: Case) -> Result<()> {
-    let request = with_changed_signature(sign_upload(&case, &put(&case)).await?);
+    let request = with_changed_signature(sign_upload(&case, &PresignUploadOptions::default()).await?);
     changes_nothing(&case, &request, "evil").await
 }
 
 async fn a_put_with_another_content_type_is_refused(case: Case) -> Result<()> {
     let attributes = ObjectAttributes::default().with_content_type(content_type("image/png"));
-    let mut request = match sign_upload(&case, &put(&case).with_attributes(attributes)).await {
+    let mut request = match sign_upload(
+        &case,
+        &PresignUploadOptions::default().with_attributes(attributes),
+    )
+    .await
+    {
         Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
         request => request?,
     };
@@ -264,7 +265,7 @@ async fn a_post_with_another_content_type_is_refused(case: Case) -> Result<()> {
 }
 
 async fn a_put_with_another_length_is_refused(case: Case) -> Result<()> {
-    let request = match sign_upload(&case, &put(&case).with_length(4)).await {
+    let request = match sign_upload(&case, &PresignUploadOptions::default().with_length(4)).await {
         Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
         request => request?,
     };
@@ -284,14 +285,19 @@ async fn length_max_is_held(case: &Case, options: PresignUploadOptions) -> Resul
 
 async fn a_put_above_its_greatest_length_is_refused(case: Case) -> Result<()> {
     // A store may bound the length of forms only, and says so.
-    match length_max_is_held(&case, put(&case)).await {
+    match length_max_is_held(&case, PresignUploadOptions::default()).await {
         Err(error) if error.kind() == ErrorKind::Unsupported && case.has(Capability::PresignedPost) => Ok(()),
         outcome => outcome,
     }
 }
 
 async fn a_put_with_other_bytes_than_the_checksum_is_refused(case: Case) -> Result<()> {
-    let request = match sign_upload(&case, &put(&case).with_checksum(Checksum::crc64_nvme(b"right"))).await {
+    let request = match sign_upload(
+        &case,
+        &PresignUploadOptions::default().with_checksum(Checksum::crc64_nvme(b"right")),
+    )
+    .await
+    {
         Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
         request => request?,
     };
@@ -303,13 +309,17 @@ async fn a_put_with_other_bytes_than_the_checksum_is_refused(case: Case) -> Resu
 async fn an_expired_put_is_refused(case: Case) -> Result<()> {
     let fixed = case.provider.capabilities().presigned_upload_life;
     let life = fixed.unwrap_or(Duration::from_secs(1));
-    let request = sign_upload(&case, &put(&case).with_expires_in(life)).await?;
+    let request = sign_upload(&case, &PresignUploadOptions::default().with_expires_in(life)).await?;
     more_than(&case, life).await;
     changes_nothing(&case, &request, "late").await
 }
 
 async fn a_put_if_absent_leaves_what_is_there(case: Case) -> Result<()> {
-    let request = sign_upload(&case, &put(&case).with_precondition(Precondition::IfAbsent)).await?;
+    let request = sign_upload(
+        &case,
+        &PresignUploadOptions::default().with_precondition(Precondition::IfAbsent),
+    )
+    .await?;
     accepted(&send(&case, &request, "first").await?);
     case.assert_holds(KEY, b"first").await?;
     let response = send(&case, &request, "second").await?;
@@ -320,7 +330,7 @@ async fn a_put_if_absent_leaves_what_is_there(case: Case) -> Result<()> {
 async fn a_put_if_match_leaves_another_state(case: Case) -> Result<()> {
     case.put(KEY, "one").await?;
     let old = Precondition::IfMatch(case.etag(KEY).await?);
-    let request = sign_upload(&case, &put(&case).with_precondition(old)).await?;
+    let request = sign_upload(&case, &PresignUploadOptions::default().with_precondition(old)).await?;
     accepted(&send(&case, &request, "two").await?);
     let response = send(&case, &request, "three").await?;
     assert!(matches!(response.status, 409 | 412), "{}", response.status);
@@ -329,7 +339,7 @@ async fn a_put_if_match_leaves_another_state(case: Case) -> Result<()> {
 
 async fn a_put_keeps_its_write_id(case: Case) -> Result<()> {
     let id = WriteId::fresh();
-    let request = match sign_upload(&case, &put(&case).with_write_id(id)).await {
+    let request = match sign_upload(&case, &PresignUploadOptions::default().with_write_id(id)).await {
         Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
         request => request?,
     };
@@ -340,7 +350,7 @@ async fn a_put_keeps_its_write_id(case: Case) -> Result<()> {
 
 async fn a_put_is_no_get(case: Case) -> Result<()> {
     case.put(KEY, "secret").await?;
-    let mut request = sign_upload(&case, &put(&case)).await?;
+    let mut request = sign_upload(&case, &PresignUploadOptions::default()).await?;
     request.method = SignedMethod::Get;
     let response = send(&case, &request, Bytes::new()).await?;
     assert!((400..500).contains(&response.status), "{}", response.status);
@@ -595,7 +605,7 @@ async fn lives_out_of_bounds_are_refused(case: Case) -> Result<()> {
         if case.has(Capability::PresignedUpload) {
             let outcome = case
                 .provider
-                .presigned_upload_url(&key, &put(&case).with_expires_in(life))
+                .presigned_upload_url(&key, &PresignUploadOptions::default().with_expires_in(life))
                 .await;
             if is_allowed && fixed.is_some_and(|fixed| fixed != life) {
                 refused(outcome, ErrorKind::Unsupported);

@@ -483,7 +483,8 @@ impl StorageProvider for MemoryProvider {
             SignedUploadForm::Put => SignedMethod::Put,
             SignedUploadForm::Post => SignedMethod::Post,
         };
-        let mut grant = Grant::new(method, key, self.store.clock.now(), options.expires_in)?;
+        let life = self.capabilities.signed_upload_life(options);
+        let mut grant = Grant::new(method, key, self.store.clock.now(), life)?;
         grant.attributes = options.attributes.clone();
         grant.length = options.length;
         grant.length_max = options.length_max;

@@ -8,6 +8,7 @@
 //! - [`ManualClock`]: a clock that a test moves.
 //! - [`CurlExecutor`]: a client that has nothing but a signed request.
 //! - [`TestServer`]: where tests find the servers they talk to.
+//! - `proxy::FaultProxy`, with the feature `proxy`: breaks connections to a server on purpose.
 //! - `SupabaseDouble`, with the feature `supabase`: a working server that answers as Supabase Storage does.
 //!
 //! # Examples
@@ -35,6 +36,8 @@ pub mod conformance;
 mod curl;
 mod executor;
 mod memory;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 mod run;
 mod script;
 mod server;

@@ -158,6 +158,7 @@ impl Exchange<'_> {
             }
         };
         if end.is_reset {
+            sleep(SETTLE_TIME).await;
             reset(&upstream);
         }
         end
@@ -177,7 +178,6 @@ impl Exchange<'_> {
         };
         loop {
             if left == 0 {
-                sleep(SETTLE_TIME).await;
                 return self.cut();
             }
             if framing.is_ended() {
@@ -290,10 +290,7 @@ impl Exchange<'_> {
                 }
                 None
             }
-            _ => {
-                sleep(SETTLE_TIME).await;
-                Some(self.cut())
-            }
+            _ => Some(self.cut()),
         }
     }
 

@@ -107,6 +107,10 @@ async fn send_part(
     };
     // A part that is sent again replaces the first.
     let answer = sent.map_err(|error| failure.or(Asked::Read.failed(error)))?;
+    if answer.e_tag().is_none() {
+        let problem = "the answer to a part has no entity tag, so it may be no store's";
+        return Err(Error::new(ErrorKind::ProviderUnavailable, problem));
+    }
     let mut part = Part::new(number, size_bytes);
     part.etag = etag(answer.e_tag()).map(|etag| etag.as_str().to_owned());
     part.checksum = checksum.or_else(|| answer.checksum_crc64_nvme().and_then(parse_crc64));

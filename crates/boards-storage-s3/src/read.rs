@@ -19,7 +19,7 @@ use http_body::Body as _;
 use jiff::Timestamp;
 
 use crate::error::Asked;
-use crate::store::{Found, Store, etag, found_fields, incomplete, quoted};
+use crate::store::{Found, Store, check_is_an_object, etag, found_fields, incomplete, quoted};
 
 pub(crate) async fn download(
     store: &Store,
@@ -90,6 +90,7 @@ fn opened(
     options: &DownloadOptions,
     answer: GetObjectOutput,
 ) -> Result<Download> {
+    check_is_an_object(answer.e_tag(), answer.last_modified())?;
     let sent = answer
         .content_length()
         .and_then(|length| u64::try_from(length).ok());

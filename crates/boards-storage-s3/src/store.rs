@@ -96,6 +96,7 @@ impl Store {
             .set_checksum_mode(self.checksum_mode());
         match with_customer_key!(request, self.at_rest).send().await {
             Ok(answer) => {
+                check_is_an_object(answer.e_tag(), answer.last_modified())?;
                 self.is_bucket_seen.store(true, Ordering::Relaxed);
                 let length = answer.content_length();
                 Ok(Found::of(self, key, found_fields!(answer, length)))
@@ -244,6 +245,16 @@ pub(crate) fn acl_of(access: AccessClass) -> ObjectCannedAcl {
             ObjectCannedAcl::Private
         }
     }
+}
+
+/// Refuses an answer that describes no object: what stands before a store may answer 200 with words of its own.
+pub(crate) fn check_is_an_object(etag: Option<&str>, modified: Option<&DateTime>) -> Result<()> {
+    if etag.is_some() || modified.is_some() {
+        return Ok(());
+    }
+    let problem = "the answer has neither an entity tag nor a date, so it describes no object";
+    Err(Error::new(ErrorKind::ProviderUnavailable, problem)
+        .with_help("check the endpoint and what stands before it"))
 }
 
 /// Says that an answer lacks what it must have.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::body::{Failure, PartReader, stream_body};
 use crate::encoding::{self, Notes};
-use crate::error::Asked;
+use crate::error::{Asked, outcome_unknown};
 use crate::multipart::{Parts, look};
 use crate::settings::PART_BYTES_MAX;
 use crate::store::{Store, acl_of, checksum_header, etag, quoted};
@@ -88,7 +88,7 @@ impl Upload<'_> {
             .set_checksum_crc64_nvme(keeps.then(|| checksum_header(&checksum)))
             .body(SdkStream::from(bytes));
         let answer = self.send(request, &Failure::default()).await?;
-        Ok(self.answered(&answer, size_bytes, Some(checksum).filter(|_| keeps)))
+        self.answered(&answer, size_bytes, Some(checksum).filter(|_| keeps))
     }
 
     /// Sends a stream of known length in one request. No checksum is known before its end.
@@ -98,7 +98,7 @@ impl Upload<'_> {
         })?;
         let request = self.request(None).content_length(header).body(body);
         let answer = self.send(request, &failure).await?;
-        Ok(self.answered(&answer, length, None))
+        self.answered(&answer, length, None)
     }
 
     fn request(self, noted_checksum: Option<Checksum>) -> PutObjectFluentBuilder {
@@ -141,11 +141,15 @@ impl Upload<'_> {
         answer: &PutObjectOutput,
         size_bytes: u64,
         checksum: Option<Checksum>,
-    ) -> ObjectMetadata {
+    ) -> Result<ObjectMetadata> {
+        // What stands before a store may answer 200 to a request that the store never saw.
+        let tag = answer
+            .e_tag()
+            .ok_or_else(|| outcome_unknown("the answer has no entity tag, so it may be no store's"))?;
         let mut metadata = self.described(size_bytes, checksum);
-        metadata.etag = etag(answer.e_tag());
+        metadata.etag = etag(Some(tag));
         metadata.version = self.store.version(answer.version_id());
-        metadata
+        Ok(metadata)
     }
 
     /// What is known without asking.

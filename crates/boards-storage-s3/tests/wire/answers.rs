@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use boards_storage_core::{
     CallOptions, Checksum, CompleteUploadOptions, CopyOptions, DeleteOptions, DownloadOptions, Error,
-    ErrorKind, FriendlyDuration, MultipartUpload, Part, PartRules, Result, Retry, Secret, StorageKey,
-    StorageProvider, UploadOptions,
+    ErrorKind, FriendlyDuration, MultipartUpload, Part, PartPlace, PartRules, Result, Retry, Secret,
+    StorageKey, StorageProvider, UploadOptions, UploadPartOptions,
 };
 use boards_storage_s3::{ChecksumChoice, S3Provider, S3Settings};
 
@@ -73,6 +73,25 @@ async fn a_lost_answer_leaves_the_outcome_of_a_write_open() {
     check(outcome.map(drop), ErrorKind::OutcomeUnknown, Retry::Yes);
     let read = get(Answer::Nothing, |settings| settings).await;
     check(read.map(drop), ErrorKind::ProviderUnavailable, Retry::Yes);
+}
+
+#[tokio::test]
+async fn a_success_that_is_no_stores_is_none() {
+    let page = || answer(200, "<html>Please sign in.</html>");
+    let (_, outcome) = put(vec![page()]).await;
+    check(outcome, ErrorKind::OutcomeUnknown, Retry::Yes);
+    let read = get(page(), |settings| settings).await;
+    check(read.map(drop), ErrorKind::ProviderUnavailable, Retry::Yes);
+    let server = Server::start([page(), page()]).await;
+    let provider = server.provider(|settings| settings).await;
+    let found = provider.metadata(&key(), &CallOptions::default()).await;
+    check(found.map(drop), ErrorKind::ProviderUnavailable, Retry::Yes);
+    let upload = MultipartUpload::new(key(), "upload-1", PartRules::any());
+    let place = PartPlace::new(1, 0).last();
+    let part = provider
+        .upload_part(&upload, place, "hello".into(), &UploadPartOptions::default())
+        .await;
+    check(part.map(drop), ErrorKind::ProviderUnavailable, Retry::Yes);
 }
 
 #[tokio::test]
@@ -187,7 +206,10 @@ async fn a_body_is_whole_and_right_or_an_error() {
     // What the provider noted itself counts where the store keeps none.
     let noted = Answer::Full(
         200,
-        vec![("x-amz-meta-boards.checksum", checksum.to_string())],
+        vec![
+            ("etag", "\"aaa\"".to_owned()),
+            ("x-amz-meta-boards.checksum", checksum.to_string()),
+        ],
         "jello".to_owned(),
     );
     check(

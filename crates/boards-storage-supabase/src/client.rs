@@ -10,7 +10,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{Hints, refusal, transport, unexpected};
+use crate::error::{Hints, refusal, refusal_in_success, transport, unexpected};
 use crate::settings::SupabaseSettings;
 
 /// No refusal that is read is longer.
@@ -123,16 +123,21 @@ pub(crate) async fn send_ok(request: RequestBuilder) -> Result<Response> {
     }
 }
 
-/// Sends a request, and reads the JSON of its answer.
+/// Sends a request, and reads the JSON of its answer. A success whose body is a refusal is a refusal.
 pub(crate) async fn send_json<T: DeserializeOwned>(request: RequestBuilder) -> Result<T> {
-    let body = body_of(send_ok(request).await?).await?;
+    let answer = send_ok(request).await?;
+    let status = answer.status().as_u16();
+    let body = body_of(answer).await?;
+    if let Some(refused) = refusal_in_success(status, &body) {
+        return Err(refused);
+    }
     serde_json::from_slice(&body)
         .map_err(|source| unexpected("the server's answer is not what it should be").with_source(source))
 }
 
-/// Sends a request of whose answer nothing is needed. It is read, so that the connection can be used again.
+/// Sends a request of whose answer nothing is needed but that it is JSON and no refusal.
 pub(crate) async fn send_unit(request: RequestBuilder) -> Result<()> {
-    body_of(send_ok(request).await?).await.map(drop)
+    send_json::<Value>(request).await.map(drop)
 }
 
 async fn body_of(answer: Response) -> Result<Bytes> {

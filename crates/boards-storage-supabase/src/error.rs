@@ -133,6 +133,30 @@ fn help(kind: ErrorKind, status: u16, error: &str, code: &str) -> Option<&'stati
     }
 }
 
+/// Translates a refusal that came as a success, as what stands before the server may send it.
+pub(crate) fn refusal_in_success(http: u16, body: &[u8]) -> Option<Error> {
+    let parsed: Body = serde_json::from_slice(body).ok()?;
+    let is_refusal = parsed.error.is_string() && parsed.message.is_string() && !parsed.status.is_null();
+    is_refusal.then(|| refusal(http, body, Hints::default()))
+}
+
+/// Says of a write without an answer, or with one that cannot be read, that it may have taken effect.
+///
+/// A refusal, which has a status, says that it has not; without a connection nothing was sent.
+pub(crate) fn lost_write(error: Error) -> Error {
+    let is_unsent = std::error::Error::source(&error)
+        .and_then(|source| source.downcast_ref::<reqwest::Error>())
+        .is_some_and(reqwest::Error::is_connect);
+    if error.status().is_some() || is_unsent {
+        return error;
+    }
+    let problem = format!("{}; the server may or may not have done it", error.message());
+    Error::new(ErrorKind::OutcomeUnknown, problem)
+        .with_retry(Retry::Yes)
+        .with_help("look at the key before repeating it")
+        .with_source(error)
+}
+
 /// Translates what went wrong before an answer was there. The URL, which may be signed, is left out.
 pub(crate) fn transport(error: reqwest::Error) -> Error {
     let error = error.without_url();

@@ -25,13 +25,13 @@ const PAGE_MAX: usize = 1000;
 /// What the new listing answers.
 #[derive(Debug, Deserialize)]
 struct Page {
-    #[serde(rename = "hasNext", default)]
+    // Without a default: an answer that lacks it is no listing, and not an empty one.
+    #[serde(rename = "hasNext")]
     has_next: bool,
     #[serde(rename = "nextCursor", default)]
     next_cursor: Option<String>,
     #[serde(default)]
     folders: Vec<Row>,
-    #[serde(default)]
     objects: Vec<Row>,
 }
 

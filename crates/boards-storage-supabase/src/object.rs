@@ -12,7 +12,7 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::client::{Client, refused, send, send_json, send_unit};
-use crate::error::{transport, unexpected};
+use crate::error::{lost_write, transport, unexpected};
 use crate::metadata::{Info, Row, copied_metadata, header_value, user_metadata};
 
 /// How often a look and a read may tell of different states before that is an error.
@@ -195,7 +195,7 @@ fn exactly(
 
 pub(crate) async fn delete(client: &Client, key: &StorageKey) -> Result<DeleteOutcome> {
     let request = client.request(Method::DELETE, &client.object_route("object", key));
-    match send_unit(request).await {
+    match send_unit(request).await.map_err(lost_write) {
         Ok(()) => Ok(DeleteOutcome::Existed),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(DeleteOutcome::Absent),
         Err(error) => Err(error),
@@ -214,7 +214,7 @@ pub(crate) async fn delete_many(client: &Client, keys: &[StorageKey]) -> Result<
         &client.bucket_route("object"),
         &json!({ "prefixes": names }),
     );
-    let rows: Vec<Row> = send_json(request).await?;
+    let rows: Vec<Row> = send_json(request).await.map_err(lost_write)?;
     let mut deleted: HashSet<String> = rows.into_iter().map(|row| row.name).collect();
     let missed: Vec<_> = names
         .iter()
@@ -298,7 +298,7 @@ pub(crate) async fn copy(
             .json_request(Method::POST, "object/copy", &body)
             .header("x-upsert", "true")
             .header("x-metadata", header_value(&user));
-        let row: Row = send_json(request).await?;
+        let row: Row = send_json(request).await.map_err(lost_write)?;
         let after = info(client, from).await;
         let is_same = |after: &Info| {
             (&after.version, &after.etag, after.last_modified)

@@ -16,7 +16,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Map, Value};
 
 use crate::client::{Client, refused, send};
-use crate::error::unexpected;
+use crate::error::{lost_write, unexpected};
 use crate::metadata::{DEFAULT_CACHE_CONTROL, DEFAULT_TYPE, user_metadata};
 use crate::object;
 use crate::upload::Chunks;
@@ -250,7 +250,8 @@ async fn settle(
         Ok(state) if state.offset >= range.end && (total.is_none() || state.is_complete()) => Ok(()),
         Ok(state) => check_offset(state, range.start).and(Err(lost)),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(error),
-        Err(_) => Err(lost),
+        // It may have been the last of the bytes.
+        Err(_) => Err(lost_write(lost)),
     }
 }
 

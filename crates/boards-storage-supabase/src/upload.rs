@@ -9,8 +9,10 @@ use boards_storage_core::{
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use reqwest::Method;
+use serde_json::{Map, Value};
 
-use crate::client::{Client, send_unit};
+use crate::client::{Client, send_json};
+use crate::error::{lost_write, unexpected};
 use crate::metadata::{DEFAULT_CACHE_CONTROL, DEFAULT_TYPE, header_value, user_metadata};
 use crate::object;
 use crate::resumable;
@@ -170,7 +172,10 @@ pub(crate) async fn upload(
             .header("x-upsert", "true")
             .header("x-metadata", header_value(&user))
             .body(bytes);
-        send_unit(request).await?;
+        let stored: Map<String, Value> = send_json(request).await.map_err(lost_write)?;
+        if !stored.contains_key("Key") {
+            return Err(lost_write(unexpected("the server did not say what it stored")));
+        }
         size
     };
     let info = object::info(client, key).await;

@@ -6,6 +6,7 @@ use boards_storage_core::{
     CallOptions, Content, ErrorKind, ListOptions, Result, StorageProvider, UploadOptions,
 };
 use boards_storage_supabase::{SupabaseProvider, SupabaseSettings};
+use boards_storage_testkit::proxy::{Answer, Fault, FaultProxy, Rule};
 use boards_storage_testkit::{SupabaseBackend, SupabaseFault, SupabaseOptions};
 use futures_util::TryStreamExt;
 use serde_json::json;
@@ -164,4 +165,83 @@ async fn a_wrong_key_is_refused_and_never_shown() {
         .expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::AccessDenied);
     assert!(!format!("{provider:?} {error:?} {error}").contains("hunter2"));
+}
+
+/// A proxy before a double, and a provider that goes through it.
+async fn through_a_proxy() -> (Place, FaultProxy, SupabaseProvider) {
+    let place = Place::open().await;
+    let proxy = FaultProxy::start(&place.double.url()).await.expect("a port");
+    let settings = SupabaseSettings::new(proxy.endpoint(), place.double.service_key(), BUCKET);
+    let provider = SupabaseProvider::open("supabase", settings)
+        .await
+        .expect("opened");
+    (place, proxy, provider)
+}
+
+async fn check_writes(fault: impl Into<Fault>, kind: ErrorKind) {
+    let (place, proxy, provider) = through_a_proxy().await;
+    place.put("a", "old").await.expect("stored");
+    let fault = fault.into();
+    let lose_next = || proxy.inject(fault.clone());
+    lose_next();
+    let put = UploadOptions::default();
+    check(provider.upload(&key("a"), "new".into(), &put).await, kind, true);
+    lose_next();
+    let copied = provider.copy(&key("a"), &key("b"), &Default::default()).await;
+    // The source is looked at first.
+    assert!(copied.expect_err("a failure").retry().is_wanted());
+    proxy.inject(Rule::new(fault.clone()).with_method("POST"));
+    let copied = provider.copy(&key("a"), &key("b"), &Default::default()).await;
+    check(copied, kind, true);
+    lose_next();
+    check(provider.delete(&key("a"), &Default::default()).await, kind, true);
+    place.put("a", "old").await.expect("stored");
+    lose_next();
+    let deleted = provider.delete_many(&[key("a")], &Default::default()).await;
+    check(deleted, kind, true);
+    assert_eq!(proxy.totals().faults, 5);
+}
+
+#[tokio::test]
+async fn a_lost_answer_leaves_the_outcome_of_a_write_open() {
+    check_writes(Fault::LoseAnswer, ErrorKind::OutcomeUnknown).await;
+    let cut = Fault::TruncateResponse { after_bytes: 10 };
+    check_writes(cut, ErrorKind::OutcomeUnknown).await;
+    let (place, proxy, provider) = through_a_proxy().await;
+    drop(proxy);
+    // Nothing was sent.
+    let unsent = provider
+        .upload(&key("a"), "x".into(), &UploadOptions::default())
+        .await;
+    check(unsent, ErrorKind::ProviderUnavailable, true);
+    assert!(place.head("a").await.is_err());
+}
+
+#[tokio::test]
+async fn a_success_that_is_a_refusal_or_no_servers_is_none() {
+    let refusal = json!({ "statusCode": "503", "error": "Unavailable", "message": "later" });
+    let refusal = Answer::new(200).with_body(refusal.to_string());
+    check_writes(refusal.clone(), ErrorKind::ProviderUnavailable).await;
+    let (place, proxy, provider) = through_a_proxy().await;
+    let page = || Answer::new(200).with_body("<html>Please sign in.</html>");
+    let nothing = || Answer::new(200).with_body("{}");
+    for answer in [page(), nothing()] {
+        proxy.inject(answer);
+        let put = UploadOptions::default();
+        let stored = provider.upload(&key("a"), "x".into(), &put).await;
+        check(stored, ErrorKind::OutcomeUnknown, true);
+    }
+    assert!(place.head("a").await.is_err(), "nothing was stored");
+    for answer in [page(), nothing()] {
+        proxy.inject(answer);
+        let listed = provider.list(&ListOptions::default()).await.expect("a stream");
+        check(listed.try_collect::<Vec<_>>().await, ErrorKind::Storage, false);
+    }
+    proxy.inject(refusal);
+    let listed = provider.list(&ListOptions::default()).await.expect("a stream");
+    check(
+        listed.try_collect::<Vec<_>>().await,
+        ErrorKind::ProviderUnavailable,
+        true,
+    );
 }

@@ -1,18 +1,15 @@
 //! The whole way down to a bucket: settings, registry, layers, manager, S3.
 
-mod proxy;
-
 use boards_storage::prelude::*;
 use boards_storage::{
     BoxFuture, CallContext, CallOptions, ListOptions, Precondition, PresignDownloadOptions, ProviderSettings,
     Result as StorageResult, SharedProvider, UploadOptions,
 };
+use boards_storage_testkit::proxy::{Fault, FaultProxy, Rule};
 use boards_storage_testkit::{CurlExecutor, SignedRequestExecutor as _, TestServer};
 use futures_util::TryStreamExt as _;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Map, Value, json};
-
-use self::proxy::LossyProxy;
 
 type Test = (
     &'static str,
@@ -65,25 +62,26 @@ async fn open(config: Map<String, Value>) -> StorageResult<(StorageManager, Shar
 /// The store commits, and its answer is lost: the retry layer finds its own write by its name.
 async fn lost_answers_are_settled(mut config: Map<String, Value>) -> StorageResult<()> {
     let endpoint = config.get("endpoint").and_then(Value::as_str).unwrap_or_default();
-    let proxy = LossyProxy::start(endpoint).await;
-    config.insert("endpoint".to_owned(), json!(proxy.url));
+    let proxy = FaultProxy::start(endpoint).await.expect("a port");
+    config.insert("endpoint".to_owned(), json!(proxy.endpoint()));
+    let lose_put = || Rule::new(Fault::LoseAnswer).with_method("PUT");
     let (storage, _) = open(config).await?;
     let provider = storage.provider("bucket")?;
     let key = StorageKey::parse("a")?;
     let if_absent = UploadOptions::default().with_precondition(Precondition::IfAbsent);
-    proxy.lose_next("PUT ");
+    proxy.inject(lose_put());
     provider.upload(&key, "own".into(), &if_absent).await?;
-    assert_eq!(proxy.lost(), 1);
+    assert_eq!(proxy.totals().faults, 1);
     let taken = provider.upload(&key, "other".into(), &if_absent).await;
     assert_eq!(
         taken.map_err(|error| error.kind()).err(),
         Some(ErrorKind::AlreadyExists)
     );
-    proxy.lose_next("PUT ");
+    proxy.inject(lose_put());
     let reference = storage
         .store_artifact(NewArtifact::new(ArtifactType::Text), "an artifact")
         .await?;
-    assert_eq!((proxy.lost(), reference.version), (2, 1));
+    assert_eq!((proxy.totals().faults, reference.version), (2, 1));
     let names: Vec<_> = provider
         .list(&ListOptions::default())
         .await?

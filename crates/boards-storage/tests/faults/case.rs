@@ -1,6 +1,7 @@
 //! One operation, one fault: what the bare provider says, what the layers make of it, and what the store has then.
 
 use std::fmt;
+use std::time::Duration;
 
 use boards_storage::prelude::*;
 use boards_storage::{
@@ -284,9 +285,28 @@ impl Stage {
         Ok(())
     }
 
+    /// The object and the keys of this run. A store whose answer was cut may still be at work: then it is looked at
+    /// again.
+    async fn settled(&self, world: &World, way: &str) -> (Option<Bytes>, Vec<String>) {
+        for _ in 0..100 {
+            let stored = world.stored(&self.key).await;
+            let keys: Vec<_> = world
+                .keys()
+                .await
+                .into_iter()
+                .filter(|name| name.starts_with(way))
+                .collect();
+            if keys.iter().any(|name| name == self.key.as_str()) == stored.is_some() {
+                return (stored, keys);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{way}: the listing never fits the object");
+    }
+
     /// The object is the old one or the new one, whole; after a success it is the new one. There is nothing else.
     async fn check_after(&self, world: &World, is_done: bool, way: &str) {
-        let stored = world.stored(&self.key).await;
+        let (stored, keys) = self.settled(world, way).await;
         let new = match self.does {
             Does::Get | Does::Head | Does::List => self.old.clone(),
             Does::Delete | Does::DeleteMany => None,
@@ -304,8 +324,6 @@ impl Stage {
         if self.does == Does::Copy {
             expected.push(self.source.as_str());
         }
-        let keys = world.keys().await;
-        let keys: Vec<_> = keys.iter().filter(|name| name.starts_with(way)).collect();
         assert_eq!(keys, expected, "{way}: nothing twice");
     }
 }

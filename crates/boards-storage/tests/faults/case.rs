@@ -83,21 +83,46 @@ impl Case {
 }
 
 impl fmt::Display for Case {
+    /// Writes the name of the test, a statement without spaces.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { does, at, fault, .. } = self;
-        match fault {
+        let (does, at) = (in_snake_case(self.does), in_snake_case(self.at));
+        write!(f, "{does}_meets_")?;
+        match &self.fault {
+            Fault::Delay(_) => f.write_str("a_delay"),
             Fault::Answer(answer) => {
-                let code = std::str::from_utf8(&answer.body).unwrap_or_default();
-                let code = code
-                    .split("<Code>")
-                    .nth(1)
-                    .and_then(|rest| rest.split('<').next());
-                let code = code.unwrap_or(if answer.body.is_empty() { "empty" } else { "error" });
-                write!(f, "{does:?} meets {} {code} at {at:?}", answer.status)
+                let body = std::str::from_utf8(&answer.body).unwrap_or_default();
+                let code = body
+                    .split_once("<Code>")
+                    .and_then(|(_, rest)| rest.split('<').next());
+                let said = code.map_or_else(
+                    || if body.is_empty() { "nothing" } else { "an_error" }.into(),
+                    in_snake_case,
+                );
+                write!(f, "{}_and_{said}", answer.status)
             }
-            fault => write!(f, "{does:?} meets {fault:?} at {at:?}"),
-        }
+            Fault::ResetRequest { after_bytes } => write!(f, "a_reset_after_sending_{after_bytes}"),
+            Fault::ResetResponse { after_bytes } => write!(f, "a_reset_after_receiving_{after_bytes}"),
+            Fault::TruncateResponse { after_bytes } => write!(f, "the_end_after_receiving_{after_bytes}"),
+            Fault::StallResponse { after_bytes, .. } => write!(f, "a_stall_after_receiving_{after_bytes}"),
+            Fault::LoseAnswer => f.write_str("a_lost_answer"),
+        }?;
+        write!(f, "_at_{at}")
     }
+}
+
+/// Writes a name of several words with underscores between them.
+fn in_snake_case(name: impl fmt::Debug) -> String {
+    let mut text = String::new();
+    for letter in format!("{name:?}")
+        .chars()
+        .filter(|letter| letter.is_alphanumeric())
+    {
+        if letter.is_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.push(letter.to_ascii_lowercase());
+    }
+    text
 }
 
 /// Runs a case over the bare provider and over the layers.

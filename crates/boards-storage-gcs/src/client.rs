@@ -44,6 +44,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .connect_timeout(settings.connect_timeout.get())
             .read_timeout(settings.read_timeout.get())
+            .pool_max_idle_per_host(settings.idle_max)
             .user_agent(concat!("boards-storage/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())

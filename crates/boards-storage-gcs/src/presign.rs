@@ -91,14 +91,19 @@ impl Unsigned {
 
     /// Returns the text that is signed, and the URL to which its signature is added.
     pub(crate) fn to_sign(&self, life: Life, email: &str) -> (String, String) {
-        let (scheme, rest) = self.url.split_once("://").unwrap_or(("https", &self.url));
+        let rest = self
+            .url
+            .split_once("://")
+            .map_or(self.url.as_str(), |(_, rest)| rest);
         let (authority, path) = match rest.find('/') {
             Some(slash) => rest.split_at(slash),
             None => (rest, "/"),
         };
-        // A client leaves the usual port out.
-        let usual = if scheme == "http" { ":80" } else { ":443" };
-        let host = authority.strip_suffix(usual).unwrap_or(authority);
+        // The store looks at the name alone, whatever the port.
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => authority,
+        };
         let mut headers = self.headers.clone();
         headers.insert("host".to_owned(), host.to_owned());
         let names = headers.keys().cloned().collect::<Vec<_>>().join(";");

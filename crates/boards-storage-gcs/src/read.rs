@@ -14,7 +14,7 @@ use reqwest::{Method, Response};
 use crate::chunks::Crc32cHasher;
 use crate::client::{Client, Query, header, refused, send_json};
 use crate::error::{Asked, unexpected};
-use crate::resource::{Resource, checksum_of, other_state};
+use crate::resource::{Resource, State, checksum_of, other_state};
 
 /// How often a look and a read may tell of different states before that is an error.
 pub(crate) const LOOKS_MAX: usize = 16;
@@ -60,13 +60,14 @@ pub(crate) async fn download(
         }
         version => Query::default().with_some("generation", version),
     };
-    let is_conditional =
-        options.if_match.is_some() || options.if_none_match.is_some() || options.if_modified_since.is_some();
+    // A state that is asked for is read as such; only what may not be sent at all is looked at first.
+    let wanted = options.if_match.as_ref().and_then(State::of);
+    let may_be_unmodified = options.if_none_match.is_some() || options.if_modified_since.is_some();
     for _ in 0..LOOKS_MAX {
-        let (looked, answer) = if is_conditional {
+        let (looked, answer) = if may_be_unmodified {
             let resource = look_at(client, &name, &version).await?;
             let metadata = resource.to_metadata(key, client.settings().versions)?;
-            check_match(&metadata, options)?;
+            check_match(&resource, options)?;
             if is_unmodified(&metadata, options) {
                 let answer = NotModified::new(metadata.etag, metadata.modified);
                 return Ok(DownloadOutcome::NotModified(answer));
@@ -74,12 +75,16 @@ pub(crate) async fn download(
             let pinned = Query::default().with("generation", resource.state()?.generation);
             (Ok(resource), open(client, &name, &pinned, options).await)
         } else {
-            future::join(
-                look_at(client, &name, &version),
-                open(client, &name, &version, options),
-            )
-            .await
+            let pinned = match wanted {
+                Some(state) => Query::default().with("generation", state.generation),
+                None => version.clone(),
+            };
+            let looking = look_at(client, &name, &version);
+            future::join(looking, open(client, &name, &pinned, options)).await
         };
+        if let Ok(resource) = &looked {
+            check_match(resource, options)?;
+        }
         let (resource, answer) = match (looked, answer) {
             (Ok(resource), Ok(answer)) => (resource, answer),
             (Ok(resource), Err(error)) => {
@@ -129,9 +134,9 @@ async fn open(client: &Client, name: &str, query: &Query, options: &DownloadOpti
     }
 }
 
-fn check_match(metadata: &ObjectMetadata, options: &DownloadOptions) -> Result<()> {
+fn check_match(resource: &Resource, options: &DownloadOptions) -> Result<()> {
     match &options.if_match {
-        Some(wanted) if metadata.etag.as_ref() != Some(wanted) => Err(other_state()),
+        Some(wanted) if State::of(wanted) != Some(resource.state()?) => Err(other_state()),
         Some(_) | None => Ok(()),
     }
 }

@@ -89,6 +89,9 @@ pub struct GcsSettings {
     #[serde(default = "one_minute")]
     #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1h"))]
     pub read_timeout: FriendlyDuration,
+    /// How many unused connections are kept. Default: 64.
+    #[serde(default = "sixty_four")]
+    pub idle_max: usize,
 }
 
 /// Who asks.
@@ -168,6 +171,10 @@ fn one_minute() -> FriendlyDuration {
     Duration::from_mins(1).into()
 }
 
+fn sixty_four() -> usize {
+    64
+}
+
 impl GcsSettings {
     /// Creates settings of a bucket on Google's hosts, with application default credentials.
     pub fn new(bucket: impl Into<String>) -> Self {
@@ -188,6 +195,7 @@ impl GcsSettings {
             connect_timeout: ten_seconds(),
             request_timeout: two_minutes(),
             read_timeout: one_minute(),
+            idle_max: sixty_four(),
         }
     }
 

@@ -61,13 +61,62 @@ struct World {
 
 const EMULATOR: World = World {
     name: "gcs",
-    settings: |_| json!({ "preconditions": "single_uploads", "signer": { "type": "key", "json": KEY } }),
+    settings: |_| {
+        json!({
+            "preconditions": "single_uploads",
+            "signer": { "type": "key", "json": KEY },
+            // After a 416 it closes the connection without saying so.
+            "idle_max": 0,
+        })
+    },
     pinned: SIGNATURES,
     is_conditional: true,
 };
 
 /// What fake-gcs-server 1.54 answers wrongly, and so is proven on the wire.
-const LEFT_OUT: &[(&str, &str)] = &[];
+const LEFT_OUT: &[(&str, &str)] = &[
+    (
+        "copy::attributes_can_be_taken_away",
+        "fake-gcs-server 1.54 keeps the attributes of a copy's source that are not said anew",
+    ),
+    (
+        "set_metadata::all_attributes_are_replaced",
+        "fake-gcs-server 1.54 takes null in a PATCH for nothing",
+    ),
+    (
+        "multipart::attributes_are_kept",
+        "fake-gcs-server 1.54 keeps the old attributes when it composes onto an object",
+    ),
+    (
+        "delete::many_at_once",
+        "fake-gcs-server 1.54 deletes one object for two at once",
+    ),
+    (
+        "preconditions::if_match_and_deletes",
+        "fake-gcs-server 1.54 decides no precondition against a deletion of the same moment",
+    ),
+    (
+        "atomicity::changed_attributes",
+        "fake-gcs-server 1.54 changes attributes one by one",
+    ),
+    (
+        "presign::a_get_serves_what_was_signed",
+        "fake-gcs-server 1.54 serves no other type than the object's",
+    ),
+    ("presign::a_post_", "fake-gcs-server 1.54 has no forms"),
+    ("presign::an_expired_post", "fake-gcs-server 1.54 has no forms"),
+    ("presign::a_put_with_", UNSIGNED),
+    ("presign::a_put_above", UNSIGNED),
+    ("presign::a_put_is_no_get", UNSIGNED),
+    ("presign::an_expired_put", UNSIGNED),
+    ("presign::a_get_of_another_key", UNSIGNED),
+    ("presign::a_get_with_a_changed", UNSIGNED),
+    ("presign::a_get_is_no_put", UNSIGNED),
+    ("presign::an_expired_get", UNSIGNED),
+    ("presign::a_part_with_another_length", UNSIGNED),
+    ("presign::an_expired_part", UNSIGNED),
+];
+const UNSIGNED: &str = "fake-gcs-server 1.54 checks no signature, and nothing that a signature binds";
 
 /// Nearly everything goes in chunks.
 const CHUNKS: World = World {
@@ -80,6 +129,7 @@ const CHUNKS: World = World {
             "resumable_threshold": 1000,
             "chunk_size": "256KiB",
             "versions": true,
+            "idle_max": 0,
             "public_url_base": url,
         })
     },

@@ -17,6 +17,7 @@ use crate::credentials::Signer;
 use crate::encoding::{self, Notes, encode_segment, hex};
 use crate::parts;
 use crate::policy;
+use crate::read::range_header;
 use crate::resource::{conditions, header_fields};
 
 pub(crate) const ALGORITHM: &str = "GOOG4-RSA-SHA256";
@@ -289,7 +290,7 @@ pub(crate) async fn download_request(
     let life = Life::of(options.expires_in)?;
     let content_type = options.content_type.as_ref().map(ContentType::as_str);
     let request = Unsigned::new("GET", client.plain_url(&client.full(key)))
-        .with_header("range", options.range.map(|range| range.to_string()))
+        .with_header("range", options.range.map(range_header))
         .with_parameter("response-content-type", content_type)
         .with_parameter(
             "response-content-disposition",

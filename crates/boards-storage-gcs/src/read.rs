@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use boards_storage_core::{
-    ByteStream, Download, DownloadOptions, DownloadOutcome, Error, ErrorKind, NotModified, ObjectMetadata,
-    Result, StorageKey,
+    ByteRange, ByteStream, Download, DownloadOptions, DownloadOutcome, Error, ErrorKind, NotModified,
+    ObjectMetadata, Result, StorageKey,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future, stream};
@@ -125,13 +125,27 @@ async fn open(client: &Client, name: &str, query: &Query, options: &DownloadOpti
     // What is stored in gzip is wanted as it is stored; the store would unpack it otherwise.
     let mut request = request.header("accept-encoding", "gzip");
     if let Some(range) = options.range {
-        request = request.header("range", range.to_string());
+        request = request.header("range", range_header(range));
     }
     let answer = request.send().await.map_err(|error| Asked::Read.lost(error))?;
     match answer.status().as_u16() {
         200 | 206 => Ok(answer),
         _ => Err(refused(answer, Asked::Read).await),
     }
+}
+
+/// Returns the value of a `Range` header. No object ends beyond what a server counts in 63 bits.
+pub(crate) fn range_header(range: ByteRange) -> String {
+    const LAST: u64 = i64::MAX.unsigned_abs();
+    match range {
+        ByteRange::Bounded { start, end } => ByteRange::Bounded {
+            start,
+            end: end.min(LAST),
+        },
+        ByteRange::Suffix(count) => ByteRange::Suffix(count.min(LAST)),
+        ByteRange::From(start) => ByteRange::From(start),
+    }
+    .to_string()
 }
 
 fn check_match(resource: &Resource, options: &DownloadOptions) -> Result<()> {
@@ -238,7 +252,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_read() {
+    fn ranges_are_written_and_read() {
+        assert_eq!(range_header(ByteRange::from(2..5)), "bytes=2-4");
+        assert_eq!(
+            range_header(ByteRange::from(2..u64::MAX)),
+            "bytes=2-9223372036854775806"
+        );
+        assert_eq!(range_header(ByteRange::from(2..)), "bytes=2-");
+        assert_eq!(
+            range_header(ByteRange::suffix(u64::MAX)),
+            "bytes=-9223372036854775807"
+        );
         assert_eq!(parse_content_range("bytes 2-4/10"), Some((2..5, 10)));
         for wrong in [
             "bytes 2-4/*",

@@ -118,13 +118,17 @@ const LEFT_OUT: &[(&str, &str)] = &[
 ];
 const UNSIGNED: &str = "fake-gcs-server 1.54 checks no signature, and nothing that a signature binds";
 
-/// Nearly everything goes in chunks.
+/// A bucket that keeps versions; the tests make it.
+const VERSIONED_BUCKET: &str = "versioned";
+
+/// Nearly everything goes in chunks, to a bucket that keeps versions.
 const CHUNKS: World = World {
     name: "gcs-chunks",
     settings: |settings| {
         let text = |name: &str| settings.get(name).and_then(Value::as_str).unwrap_or_default();
-        let url = format!("{}/{}/below/this%20one", text("endpoint"), text("bucket"));
+        let url = format!("{}/{}/below/this%20one", text("endpoint"), VERSIONED_BUCKET);
         json!({
+            "bucket": VERSIONED_BUCKET,
             "prefix": "below/this one/",
             "resumable_threshold": 1000,
             "chunk_size": "256KiB",
@@ -190,6 +194,9 @@ async fn open(more: fn(&Map<String, Value>) -> Value) -> Result<Fixture> {
     };
     let mut config = settings.clone();
     config.extend(more(&settings).as_object().cloned().unwrap_or_default());
+    if config.get("bucket").and_then(Value::as_str) == Some(VERSIONED_BUCKET) {
+        make_versioned_bucket(&config).await?;
+    }
     let second = config.clone();
     Ok(Fixture::new(provider(config).await?)
         .with_executor(Arc::new(CurlExecutor::new()))
@@ -200,4 +207,20 @@ async fn provider(config: Map<String, Value>) -> Result<SharedProvider> {
     let settings: GcsSettings = serde_json::from_value(Value::Object(config))
         .map_err(|source| Error::configuration("the environment's settings").with_source(source))?;
     Ok(Arc::new(GcsProvider::open("gcs", settings).await?))
+}
+
+/// Makes the bucket, by the protocol alone. That it is there already is fine.
+async fn make_versioned_bucket(config: &Map<String, Value>) -> Result<()> {
+    let text = |name: &str| config.get(name).and_then(Value::as_str).unwrap_or_default();
+    let url = format!("{}/storage/v1/b?project={}", text("endpoint"), text("project"));
+    let body = json!({ "name": VERSIONED_BUCKET, "versioning": { "enabled": true } });
+    let request = reqwest::Client::new().post(url).body(body.to_string());
+    match request.send().await {
+        Ok(answer) if answer.status().is_success() || answer.status().as_u16() == 409 => Ok(()),
+        Ok(answer) => Err(Error::configuration(format!(
+            "the bucket '{VERSIONED_BUCKET}' could not be made: {}",
+            answer.status()
+        ))),
+        Err(source) => Err(Error::configuration("the server cannot be reached").with_source(source)),
+    }
 }

@@ -64,10 +64,7 @@ impl Storage {
 const OFFICIAL: [(&str, &str); 4] = [
     ("local", "enable the Cargo feature 'local' of boards-storage"),
     ("s3", "enable the Cargo feature 's3' of boards-storage"),
-    (
-        "gcs",
-        "enable the Cargo feature 'gcs' of boards-storage (from version 0.2 on)",
-    ),
+    ("gcs", "enable the Cargo feature 'gcs' of boards-storage"),
     (
         "supabase",
         "enable the Cargo feature 'supabase' of boards-storage",

@@ -11,6 +11,8 @@ pub mod layers {
 }
 
 // A provider crate that nobody names is dropped by the linker, and its registration with it.
+#[cfg(feature = "gcs")]
+use boards_storage_gcs as _;
 #[cfg(feature = "local")]
 use boards_storage_local as _;
 #[cfg(feature = "s3")]

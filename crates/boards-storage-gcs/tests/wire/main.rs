@@ -3,6 +3,7 @@
 mod answers;
 mod conditions;
 mod reading;
+mod registration;
 mod requests;
 mod server;
 mod sessions;

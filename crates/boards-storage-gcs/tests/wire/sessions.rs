@@ -1,7 +1,7 @@
 //! Resumable sessions: chunks, what the store has of them, lost answers.
 
 use boards_storage_core::{
-    ByteSize, Content, ErrorKind, ObjectMetadata, Result, Retry, StorageProvider, UploadOptions,
+    ByteSize, Content, ErrorKind, ObjectMetadata, Precondition, Result, Retry, StorageProvider, UploadOptions,
 };
 use boards_storage_gcs::GcsProvider;
 use bytes::Bytes;
@@ -207,6 +207,11 @@ async fn refusals_of_a_session_have_their_kinds() {
         outcome.expect_err("nothing was sent").kind(),
         ErrorKind::ProviderUnavailable
     );
+    let (outcome, _) = run(bytes.clone().into(), [("resumable", refusal(502, ""))]).await;
+    assert_eq!(
+        outcome.expect_err("nothing was sent").kind(),
+        ErrorKind::ProviderUnavailable
+    );
     let (outcome, _) = run(
         bytes.clone().into(),
         [begun(), put(answer(410, "")), has(0), cancelled()],
@@ -225,6 +230,19 @@ async fn refusals_of_a_session_have_their_kinds() {
         outcome.expect_err("another state").kind(),
         ErrorKind::PreconditionFailed
     );
+}
+
+#[tokio::test]
+async fn a_precondition_may_be_decided_at_any_chunk() {
+    let bytes = content(CHUNK + 5);
+    let server = Server::start([begun(), put(refusal(412, "conditionNotMet")), cancelled()]).await;
+    let options = UploadOptions::default().with_precondition(Precondition::IfAbsent);
+    let outcome = provider(&server)
+        .await
+        .upload(&key("a"), bytes.into(), &options)
+        .await;
+    assert_eq!(outcome.expect_err("taken").kind(), ErrorKind::AlreadyExists);
+    assert_eq!(server.asked().len(), 3);
 }
 
 #[tokio::test]

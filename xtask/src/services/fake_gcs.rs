@@ -23,6 +23,7 @@ pub(super) const SERVICE: Service = Service {
         "POST forms (404 on the server, proven by Google's vectors)",
         "signBlob, CRC-32C that the store refuses, interrupted sessions (not on the server, proven on the wire)",
         "attributes that are taken away (kept by the server, proven on the wire)",
+        "damaged bytes (not to be had from the server, proven on the wire)",
     ],
 };
 

@@ -135,6 +135,8 @@ pub struct KeyRules {
     pub characters: Option<&'static str>,
     /// Whether `a` and `a/b` exclude each other, as in a file system.
     pub file_or_folder: bool,
+    /// Whether a key may neither begin nor end with white space, since the store would cut it off.
+    pub trimmed: bool,
 }
 
 impl Default for KeyRules {
@@ -145,6 +147,7 @@ impl Default for KeyRules {
             segment_bytes_max: None,
             characters: None,
             file_or_folder: false,
+            trimmed: false,
         }
     }
 }
@@ -173,6 +176,9 @@ impl KeyRules {
                 "a segment has {} bytes, at most {max} are allowed",
                 long.len()
             ));
+        }
+        if self.trimmed && key.as_str().trim() != key.as_str() {
+            return refuse("it begins or ends with white space".to_owned());
         }
         if let Some(allowed) = self.characters
             && let Some(bad) = key.as_str().chars().find(|c| *c != '/' && !allowed.contains(*c))
@@ -669,12 +675,25 @@ mod tests {
             segment_bytes_max: Some(3),
             characters: Some("abc"),
             file_or_folder: true,
+            trimmed: false,
         };
         let check = |text: &str| rules.check(&StorageKey::parse(text).expect("a key")).is_ok();
         assert!(check("abc/abc/a"));
         assert!(!check("abc/abc/ab"));
         assert!(!check("abca"));
         assert!(!check("abd"));
+    }
+
+    #[test]
+    fn white_space_at_an_end_is_refused_where_it_would_be_lost() {
+        let mut rules = KeyRules::default();
+        let check = |rules: &KeyRules, text: &str| rules.check(&StorageKey::parse(text).expect("a key")).is_ok();
+        assert!(check(&rules, " a ") && check(&rules, "a\u{2003}"));
+        rules.trimmed = true;
+        assert!(check(&rules, "a b/ c"));
+        for lost in [" a", "a ", "a/b\u{a0}", "\u{2003}a", " "] {
+            assert!(!check(&rules, lost), "{lost:?}");
+        }
     }
 
     #[test]

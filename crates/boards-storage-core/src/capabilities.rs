@@ -135,7 +135,7 @@ pub struct KeyRules {
     pub characters: Option<&'static str>,
     /// Whether `a` and `a/b` exclude each other, as in a file system.
     pub file_or_folder: bool,
-    /// Whether a key may neither begin nor end with white space, since the store would cut it off.
+    /// Whether no segment may begin or end with white space, since the store would cut it off.
     pub trimmed: bool,
 }
 
@@ -177,8 +177,8 @@ impl KeyRules {
                 long.len()
             ));
         }
-        if self.trimmed && key.as_str().trim() != key.as_str() {
-            return refuse("it begins or ends with white space".to_owned());
+        if self.trimmed && key.segments().any(|segment| segment.trim() != segment) {
+            return refuse("a segment begins or ends with white space".to_owned());
         }
         if let Some(allowed) = self.characters
             && let Some(bad) = key.as_str().chars().find(|c| *c != '/' && !allowed.contains(*c))
@@ -690,8 +690,8 @@ mod tests {
         let check = |rules: &KeyRules, text: &str| rules.check(&StorageKey::parse(text).expect("a key")).is_ok();
         assert!(check(&rules, " a ") && check(&rules, "a\u{2003}"));
         rules.trimmed = true;
-        assert!(check(&rules, "a b/ c"));
-        for lost in [" a", "a ", "a/b\u{a0}", "\u{2003}a", " "] {
+        assert!(check(&rules, "a b/c"));
+        for lost in [" a", "a ", "a/ b", "a /b", "a/b\u{a0}", "\u{2003}a", " "] {
             assert!(!check(&rules, lost), "{lost:?}");
         }
     }

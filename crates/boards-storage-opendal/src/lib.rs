@@ -15,20 +15,21 @@
 
 mod intake;
 mod notes;
-//#[cfg(feature = "object_store")]
-//mod object_store;
+#[cfg(feature = "object_store")]
+mod object_store;
 #[cfg(feature = "opendal")]
 mod opendal;
 mod outflow;
-//#[cfg(feature = "object_store")]
-//mod store;
+mod redact;
+#[cfg(feature = "object_store")]
+mod store;
 
-//#[cfg(feature = "object_store")]
-//pub use crate::object_store::{ObjectStoreBuilder, ObjectStoreProvider};
+#[cfg(feature = "object_store")]
+pub use crate::object_store::{ObjectStoreBuilder, ObjectStoreProvider};
 #[cfg(feature = "opendal")]
 pub use crate::opendal::{Guarantee, OpendalBuilder, OpendalProvider, OpendalSettings};
-//#[cfg(feature = "object_store")]
-//pub use crate::store::ProviderStore;
+#[cfg(feature = "object_store")]
+pub use crate::store::ProviderStore;
 
 #[cfg(feature = "opendal")]
 boards_storage_core::register_provider!(OpendalProvider);

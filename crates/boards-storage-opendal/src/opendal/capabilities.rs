@@ -128,13 +128,16 @@ const NO_LIST: &str = "nobody guarantees the order of the service's listings: gu
                        them be sorted with a limit (sorted_list_max)";
 const NO_PARTS: &str = "OpenDAL does not show the parts of its uploads; upload the whole as a stream";
 
+/// What OpenDAL's file system appends to a name while the file is written.
+const STAGING_SUFFIX_BYTES: usize = 9;
+
 fn key_rules(scheme: &str, terms: &Terms) -> KeyRules {
     let mut rules = KeyRules::default();
     rules.bytes_max -= terms.prefix_bytes;
-    // OpenDAL trims paths.
+    // OpenDAL trims paths, and its file system the names of a listing.
     rules.trimmed = true;
     if scheme == "fs" {
-        rules.segment_bytes_max = Some(255);
+        rules.segment_bytes_max = Some(255 - STAGING_SUFFIX_BYTES);
         rules.file_or_folder = true;
     }
     rules

@@ -76,18 +76,14 @@ impl Declared {
         let name = store.to_string();
         let is = |known: &str| name == known || name.starts_with(&format!("{known}("));
         let cloud = Self {
-            copy: true,
             list: true,
             attributes: true,
             ..Self::default()
         };
-        if is("InMemory") {
-            Self {
-                preconditions: [IfAbsent, IfMatch].into(),
-                copy_if_absent: true,
-                ..cloud
-            }
-        } else if is("GoogleCloudStorage") || is("MicrosoftAzure") {
+        if ["InMemory", "GoogleCloudStorage", "MicrosoftAzure"]
+            .into_iter()
+            .any(is)
+        {
             Self {
                 preconditions: [IfAbsent, IfMatch].into(),
                 ..cloud
@@ -98,6 +94,8 @@ impl Declared {
         } else if is("LocalFileSystem") {
             Self {
                 preconditions: [IfAbsent].into(),
+                copy: true,
+                copy_if_absent: true,
                 file_or_folder: true,
                 ..Self::default()
             }
@@ -149,8 +147,8 @@ impl ObjectStoreBuilder {
         self
     }
 
-    /// Declares that the store copies objects with their attributes, and that the copy shares nothing with its source
-    /// that a later write could change.
+    /// Declares that the store copies objects, and that the copy shares nothing with its source that a later write
+    /// could change. It counts only where no attributes are kept: a copy would carry its source's write id.
     #[must_use]
     pub fn with_copy(mut self) -> Self {
         self.declared.copy = true;
@@ -245,6 +243,7 @@ fn capabilities(declared: &Declared, prefix_bytes: usize) -> Capabilities {
             Capability::ConditionalDownload,
             Capability::StreamingUpload,
         ])
+        .with_reason(Capability::Copy, NO_COPY)
         .with_reason(Capability::List, NO_LIST)
         .with_reason(Capability::Multipart, NO_PARTS)
         .with_key_rules(key_rules);
@@ -255,7 +254,8 @@ fn capabilities(declared: &Declared, prefix_bytes: usize) -> Capabilities {
             Capability::ListStartAfter,
         ]);
     }
-    if declared.copy {
+    let copies = declared.copy && !declared.attributes;
+    if copies {
         capabilities = capabilities.with(&[Capability::Copy]);
     }
     if declared.attributes {
@@ -264,12 +264,14 @@ fn capabilities(declared: &Declared, prefix_bytes: usize) -> Capabilities {
     for kind in &declared.preconditions {
         capabilities = capabilities.with_precondition(OperationKind::Upload, *kind);
     }
-    if declared.copy && declared.copy_if_absent {
+    if copies && declared.copy_if_absent {
         capabilities = capabilities.with_precondition(OperationKind::Copy, PreconditionKind::IfAbsent);
     }
     capabilities
 }
 
+/// The note of the write id is user metadata, which a store copies as it is.
+const NO_COPY: &str = "the copy would carry the write id of its source; download and upload instead";
 const NO_LIST: &str = "it is not known in which order the store lists: declare it (with_ordered_list)";
 const NO_PARTS: &str =
     "object_store cannot say which parts of an upload a store has; upload the whole as a stream";
@@ -294,12 +296,16 @@ mod tests {
             assert!(!capabilities.has(absent), "{absent}");
         }
         assert_eq!(capabilities.preconditions().count(), 0);
+        let copying = builder().with_copy().build().expect("built");
+        assert!(copying.capabilities().has(Capability::Copy));
         let declared = builder().with_ordered_list().with_copy().with_attributes();
         let declared = declared
             .with_precondition(PreconditionKind::IfAbsent)
             .build()
             .expect("built");
         assert!(declared.capabilities().has(Capability::List));
+        // A copy would carry its source's write id.
+        assert!(!declared.capabilities().has(Capability::Copy));
         assert_eq!(declared.capabilities().preconditions().count(), 1);
     }
 

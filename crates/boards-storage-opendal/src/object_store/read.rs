@@ -1,7 +1,7 @@
 //! Looking and reading: the store answers metadata and bytes of one state together.
 
 use boards_storage_core::{
-    ByteRange, Capability, Download, DownloadOptions, DownloadOutcome, ETag, Error, NotModified,
+    ByteRange, Capability, Download, DownloadOptions, DownloadOutcome, ETag, Error, ErrorKind, NotModified,
     ObjectMetadata, Result, StorageKey,
 };
 use chrono::{DateTime, Utc};
@@ -42,7 +42,7 @@ impl ObjectStoreProvider {
                 }
                 return Err(translate(error));
             }
-            Err(error) => return Err(translate(error)),
+            Err(error) => return Err(unread(error)),
         };
         let metadata = self.describe(key.clone(), &answer.meta, &answer.attributes)?;
         let range = match options.range {
@@ -51,7 +51,7 @@ impl ObjectStoreProvider {
         };
         if range != answer.range {
             return Err(Error::new(
-                boards_storage_core::ErrorKind::Storage,
+                ErrorKind::Storage,
                 format!("the store sent the bytes {:?} instead of {range:?}", answer.range),
             ));
         }
@@ -71,7 +71,7 @@ impl ObjectStoreProvider {
             .store
             .get_opts(&self.path(key)?, options)
             .await
-            .map_err(translate)?;
+            .map_err(unread)?;
         self.describe(key.clone(), &answer.meta, &answer.attributes)
     }
 
@@ -132,6 +132,15 @@ fn get_range(range: ByteRange) -> GetRange {
         ByteRange::Bounded { start, end } => GetRange::Bounded(start..end),
         ByteRange::From(start) => GetRange::Offset(start),
         ByteRange::Suffix(count) => GetRange::Suffix(count),
+    }
+}
+
+/// Translates an error of a read. A key below an object, in a file system, is simply not there.
+fn unread(error: object_store::Error) -> Error {
+    let translated = translate(error);
+    match translated.kind() {
+        ErrorKind::InvalidInput => Error::not_found("there is no object at the key").with_source(translated),
+        _ => translated,
     }
 }
 

@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 pub enum Guarantee {
     /// An object is there as a whole or not at all, and an overwrite that fails leaves the old one.
     WholeWrites,
-    /// So is a copy, and it has the attributes of its source.
+    /// So is a copy, and it has the attributes of its source. It counts only where no user metadata are kept: the copy
+    /// would carry its source's write id.
     WholeCopies,
     /// The write itself decides its condition, in a race too.
     AtomicConditions,
@@ -30,12 +31,11 @@ pub enum Guarantee {
 
 /// Returns what is known of the service of that name.
 pub(super) fn known(scheme: &str) -> BTreeSet<Guarantee> {
-    use Guarantee::{AtomicConditions, OrderedList, WholeCopies, WholeWrites};
+    use Guarantee::{AtomicConditions, OrderedList, WholeWrites};
     let kept: &[_] = match scheme {
         "memory" => &[WholeWrites, AtomicConditions, OrderedList],
         // Whether conditions are decided is a matter of the server: some that speak S3 ignore them.
-        "s3" => &[WholeWrites, WholeCopies, OrderedList],
-        "gcs" | "azblob" | "oss" | "cos" | "obs" => &[WholeWrites, OrderedList],
+        "s3" | "gcs" | "azblob" | "oss" | "cos" | "obs" => &[WholeWrites, OrderedList],
         _ => &[],
     };
     kept.iter().copied().collect()
@@ -63,7 +63,11 @@ pub(super) fn capabilities(scheme: &str, native: &Native, terms: &Terms) -> Capa
         (is_listed, Capability::List),
         (is_listed, Capability::ListDelimiter),
         (is_listed, Capability::ListStartAfter),
-        (native.copy && has(Guarantee::WholeCopies), Capability::Copy),
+        (
+            // A copy would carry its source's write id.
+            native.copy && has(Guarantee::WholeCopies) && !has_fields,
+            Capability::Copy,
+        ),
         (native.write_can_multi, Capability::StreamingUpload),
         (
             native.presign && native.presign_write,

@@ -15,7 +15,7 @@ pub(super) fn translate(error: Error, path: &str) -> object_store::Error {
         ErrorKind::AlreadyExists => object_store::Error::AlreadyExists { path, source },
         ErrorKind::PreconditionFailed => object_store::Error::Precondition { path, source },
         ErrorKind::AccessDenied => object_store::Error::PermissionDenied { path, source },
-        ErrorKind::Unsupported => object_store::Error::NotSupported { source },
+        ErrorKind::Unsupported => not_implemented(source.to_string()),
         ErrorKind::Storage
         | ErrorKind::ProviderUnavailable
         | ErrorKind::InsufficientStorage
@@ -38,8 +38,49 @@ pub(super) fn wrong_path(error: Error, location: &Path) -> object_store::Error {
     )
 }
 
+/// What `object_store`'s own stores say of an option that they don't have.
 pub(super) fn unsupported(message: &'static str) -> object_store::Error {
-    object_store::Error::NotSupported {
-        source: message.into(),
+    not_implemented(message.to_owned())
+}
+
+fn not_implemented(operation: String) -> object_store::Error {
+    object_store::Error::NotImplemented {
+        operation,
+        implementer: STORE.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(kind: ErrorKind, is_right: fn(&object_store::Error) -> bool) {
+        let translated = translate(Error::new(kind, "what happened"), "a/b");
+        assert!(is_right(&translated), "{kind}: {translated:?}");
+        assert!(translated.to_string().contains("what happened"), "{translated}");
+    }
+
+    #[test]
+    fn kinds_become_those_of_object_store() {
+        use object_store::Error as Native;
+        check(ErrorKind::NotFound, |error| {
+            matches!(error, Native::NotFound { .. })
+        });
+        check(ErrorKind::AlreadyExists, |error| {
+            matches!(error, Native::AlreadyExists { .. })
+        });
+        check(ErrorKind::PreconditionFailed, |error| {
+            matches!(error, Native::Precondition { .. })
+        });
+        check(ErrorKind::AccessDenied, |error| {
+            matches!(error, Native::PermissionDenied { .. })
+        });
+        check(ErrorKind::Unsupported, |error| {
+            matches!(error, Native::NotImplemented { .. })
+        });
+        check(ErrorKind::Corruption, |error| {
+            matches!(error, Native::Generic { .. })
+        });
     }
 }

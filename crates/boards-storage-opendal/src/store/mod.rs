@@ -33,7 +33,7 @@ const KEYS_OF_ONE_DELETE: usize = 1_000;
 /// A provider as an `object_store::ObjectStore`.
 ///
 /// Give it a [`Stack`](boards_storage_core::Stack) to keep its layers (retries, limits, traces) under whatever reads.
-/// Keys and paths are the same text. Conditions are decided by the provider or refused with `NotSupported`, never
+/// Keys and paths are the same text. Conditions are decided by the provider or refused with `NotImplemented`, never
 /// looked at before; a copy that the provider cannot do goes through this program, in constant memory.
 ///
 /// # Examples

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use boards_storage_core::{
     BoxFuture, Capability, Error, ErrorKind, OperationKind, PreconditionKind, Result, SharedProvider,
 };
-use boards_storage_opendal::{Guarantee, OpendalProvider};
+use boards_storage_opendal::{Guarantee, ObjectStoreProvider, OpendalProvider};
 use boards_storage_testkit::conformance::{Fixture, Suite, run_all};
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use opendal::Operator;
 use opendal::services::{Fs, Memory};
 
@@ -17,7 +19,12 @@ const LISTS: &[Capability] = &[
 ];
 
 fn main() {
-    run_all([opendal_memory(), opendal_files()]);
+    run_all([
+        opendal_memory(),
+        opendal_files(),
+        object_store_memory(),
+        object_store_files(),
+    ]);
 }
 
 fn opendal_memory() -> Suite {
@@ -63,6 +70,62 @@ fn opendal_files() -> Suite {
     .leaves_out(
         "keys::a_folder_ends_with_its_last_object",
         "OpenDAL's fs keeps empty folders",
+    )
+}
+
+fn object_store_memory() -> Suite {
+    Suite::new("object-store-memory", || {
+        Box::pin(async {
+            let store = Arc::new(InMemory::new());
+            let open = move || -> Result<SharedProvider> {
+                let builder = ObjectStoreProvider::builder(Arc::clone(&store) as _);
+                Ok(Arc::new(builder.with_prefix("below/this one").build()?))
+            };
+            fixture(open)
+        })
+    })
+    .requires(LISTS)
+    .requires(&[
+        Capability::Range,
+        Capability::ConditionalDownload,
+        Capability::StreamingUpload,
+        Capability::ContentType,
+        Capability::ContentDisposition,
+        Capability::ContentEncoding,
+        Capability::ContentLanguage,
+        Capability::CacheControl,
+        Capability::UserMetadata,
+        Capability::Digest,
+        Capability::WriteId,
+    ])
+    .requires_precondition(OperationKind::Upload, PreconditionKind::IfAbsent)
+    .requires_precondition(OperationKind::Upload, PreconditionKind::IfMatch)
+}
+
+fn object_store_files() -> Suite {
+    Suite::new("object-store-fs", || {
+        Box::pin(async {
+            let folder = tempfile::tempdir().map_err(failed)?;
+            let store = LocalFileSystem::new_with_prefix(folder.path()).map_err(failed)?;
+            let store = Arc::new(store.with_automatic_cleanup(true));
+            let open = move || -> Result<SharedProvider> {
+                let builder = ObjectStoreProvider::builder(Arc::clone(&store) as _);
+                Ok(Arc::new(builder.build()?))
+            };
+            Ok(fixture(open)?.with_guard(folder))
+        })
+    })
+    .requires(&[
+        Capability::Range,
+        Capability::ConditionalDownload,
+        Capability::StreamingUpload,
+        Capability::Copy,
+    ])
+    .requires_precondition(OperationKind::Upload, PreconditionKind::IfAbsent)
+    .requires_precondition(OperationKind::Copy, PreconditionKind::IfAbsent)
+    .leaves_out(
+        "keys::characters_that_mean_something_in_urls",
+        "object_store's LocalFileSystem takes the name 'http:' for a folder",
     )
 }
 

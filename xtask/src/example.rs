@@ -1,13 +1,17 @@
-//! The third-party provider crate in `examples/custom-provider`, built as its author would build it.
+//! The crates in `examples/`, built as their authors would build them.
 //!
-//! It is a workspace of its own, so its profiles come from the command line.
+//! Each is a workspace of its own, so its profiles come from the command line.
 
 use std::process::Command;
 
 use crate::workspace::Workspace;
 
-/// Relative to the workspace's root.
-pub(crate) const FOLDER: &str = "examples/custom-provider";
+/// A third party's provider crate, relative to the workspace's root.
+pub(crate) const CUSTOM_PROVIDER: &str = "examples/custom-provider";
+/// A program that queries artifacts through the bridge to `object_store`. It needs Arrow, which takes a minute to build.
+pub(crate) const QUERY_PARQUET: &str = "examples/query-parquet";
+/// All of them.
+pub(crate) const FOLDERS: [&str; 2] = [CUSTOM_PROVIDER, QUERY_PARQUET];
 
 /// As the workspace's profile of that name.
 #[derive(Debug, Clone, Copy)]
@@ -36,9 +40,15 @@ impl Profile {
     }
 }
 
-/// `cargo SUBCOMMAND …` in that crate, on the workspace's target directory; none where there is no such crate.
-pub(crate) fn cargo(workspace: &Workspace, arguments: &[&str], profile: Profile) -> Option<Command> {
-    let folder = workspace.root().join(FOLDER);
+/// `cargo SUBCOMMAND …` in the crate of that folder, on the workspace's target directory; none where there is no such
+/// crate.
+pub(crate) fn cargo(
+    workspace: &Workspace,
+    folder: &str,
+    arguments: &[&str],
+    profile: Profile,
+) -> Option<Command> {
+    let folder = workspace.root().join(folder);
     if !folder.join("Cargo.toml").exists() {
         return None;
     }

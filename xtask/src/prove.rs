@@ -10,6 +10,7 @@ mod list_million;
 mod lto_plugin;
 mod msrv;
 mod program;
+mod query_parquet;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -27,6 +28,7 @@ const PROOFS: &[Proof] = &[
     list_million::PROOF,
     lto_plugin::PROOF,
     msrv::PROOF,
+    query_parquet::PROOF,
 ];
 
 /// A property that is shown by a long run.

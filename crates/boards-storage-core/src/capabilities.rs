@@ -687,7 +687,8 @@ mod tests {
     #[test]
     fn white_space_at_an_end_is_refused_where_it_would_be_lost() {
         let mut rules = KeyRules::default();
-        let check = |rules: &KeyRules, text: &str| rules.check(&StorageKey::parse(text).expect("a key")).is_ok();
+        let check =
+            |rules: &KeyRules, text: &str| rules.check(&StorageKey::parse(text).expect("a key")).is_ok();
         assert!(check(&rules, " a ") && check(&rules, "a\u{2003}"));
         rules.trimmed = true;
         assert!(check(&rules, "a b/c"));

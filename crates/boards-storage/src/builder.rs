@@ -61,10 +61,14 @@ impl Storage {
 }
 
 /// The provider types of this project, and how a program gets them.
-const OFFICIAL: [(&str, &str); 4] = [
+const OFFICIAL: [(&str, &str); 5] = [
     ("local", "enable the Cargo feature 'local' of boards-storage"),
     ("s3", "enable the Cargo feature 's3' of boards-storage"),
     ("gcs", "enable the Cargo feature 'gcs' of boards-storage"),
+    (
+        "opendal",
+        "enable the Cargo feature 'opendal' of boards-storage, and the service's feature of opendal",
+    ),
     (
         "supabase",
         "enable the Cargo feature 'supabase' of boards-storage",

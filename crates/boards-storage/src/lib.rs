@@ -10,11 +10,19 @@ pub mod layers {
     pub use boards_storage_layers::*;
 }
 
+/// OpenDAL and `object_store` as providers, and any provider as an `object_store::ObjectStore`.
+#[cfg(any(feature = "opendal", feature = "object_store"))]
+pub mod bridges {
+    pub use boards_storage_opendal::*;
+}
+
 // A provider crate that nobody names is dropped by the linker, and its registration with it.
 #[cfg(feature = "gcs")]
 use boards_storage_gcs as _;
 #[cfg(feature = "local")]
 use boards_storage_local as _;
+#[cfg(any(feature = "opendal", feature = "object_store"))]
+use boards_storage_opendal as _;
 #[cfg(feature = "s3")]
 use boards_storage_s3 as _;
 #[cfg(feature = "supabase")]

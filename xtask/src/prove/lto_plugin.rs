@@ -27,10 +27,11 @@ fn small(workspace: &Workspace) -> Result<Tally> {
 }
 
 fn test_example(workspace: &Workspace, profile: Profile) -> Result<Tally> {
-    match example::cargo(workspace, &["test", "--no-fail-fast"], profile) {
+    let arguments = ["test", "--no-fail-fast"];
+    match example::cargo(workspace, example::CUSTOM_PROVIDER, &arguments, profile) {
         Some(mut command) => cargo_test(&mut command),
         None => Ok(Tally::skipped_once(
-            example::FOLDER,
+            example::CUSTOM_PROVIDER,
             "the folder does not exist yet",
         )),
     }

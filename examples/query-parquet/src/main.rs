@@ -9,20 +9,23 @@ use arrow_array::{Array, Float64Array, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use boards_storage::SharedProvider;
 use boards_storage::bridges::ProviderStore;
-use boards_storage::prelude::*;
+use boards_storage::prelude::{ArtifactType, Content, NewArtifact, Storage};
 use boards_storage_local::{LocalProvider, LocalSettings};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _};
 use parquet::arrow::arrow_reader::{ArrowPredicateFn, ArrowReaderOptions, RowFilter};
-use parquet::arrow::async_reader::{AsyncFileReader, ParquetObjectReader};
+use parquet::arrow::async_reader::{AsyncFileReader, MetadataSuffixFetch};
 use parquet::arrow::{ArrowWriter, ParquetRecordBatchStreamBuilder, ProjectionMask};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
+type Fetched<T> = Result<T, ParquetError>;
 
 /// The table: `board` rises slowly, `score` is what is asked for.
 const ROWS: i64 = 1_000_000;
@@ -48,11 +51,12 @@ async fn main() -> Outcome<()> {
         .store_artifact(artifact, Content::from_bytes(table))
         .await?;
 
-    let store = Arc::new(ProviderStore::new(provider));
+    let store: Arc<dyn ObjectStore> = Arc::new(ProviderStore::new(provider));
     let path = Path::parse(reference.storage_key.as_str())?;
     let read = Arc::new(AtomicU64::new(0));
     let reader = Counted {
-        inner: ParquetObjectReader::new(store, path),
+        store,
+        path,
         read: Arc::clone(&read),
     };
     let (rows, sum) = query(reader).await?;
@@ -142,37 +146,72 @@ fn may_have(metadata: &ParquetMetaData, group: usize) -> bool {
     }
 }
 
-/// A reader that counts what it fetches.
+/// Arrow's reader of a Parquet file that is an object. It counts what it fetches.
 struct Counted {
-    inner: ParquetObjectReader,
+    store: Arc<dyn ObjectStore>,
+    path: Path,
     read: Arc<AtomicU64>,
 }
 
 impl Counted {
-    fn count(&self, ranges: &[Range<u64>]) {
-        let bytes = ranges.iter().map(|range| range.end - range.start).sum();
-        self.read.fetch_add(bytes, Ordering::Relaxed);
+    fn count(&self, pieces: &[Bytes]) {
+        let bytes: usize = pieces.iter().map(Bytes::len).sum();
+        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
 impl AsyncFileReader for Counted {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        self.count(std::slice::from_ref(&range));
-        self.inner.get_bytes(range)
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Fetched<Bytes>> {
+        Box::pin(async move {
+            let bytes = self
+                .store
+                .get_range(&self.path, range)
+                .await
+                .map_err(fetch_failed)?;
+            self.count(std::slice::from_ref(&bytes));
+            Ok(bytes)
+        })
     }
 
-    fn get_byte_ranges(
-        &mut self,
-        ranges: Vec<Range<u64>>,
-    ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
-        self.count(&ranges);
-        self.inner.get_byte_ranges(ranges)
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Fetched<Vec<Bytes>>> {
+        Box::pin(async move {
+            let pieces = self
+                .store
+                .get_ranges(&self.path, &ranges)
+                .await
+                .map_err(fetch_failed)?;
+            self.count(&pieces);
+            Ok(pieces)
+        })
     }
 
     fn get_metadata<'a>(
         &'a mut self,
         options: Option<&'a ArrowReaderOptions>,
-    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        self.inner.get_metadata(options)
+    ) -> BoxFuture<'a, Fetched<Arc<ParquetMetaData>>> {
+        Box::pin(async move {
+            let footer = ParquetMetaDataReader::new().with_arrow_reader_options(options);
+            Ok(Arc::new(footer.load_via_suffix_and_finish(self).await?))
+        })
     }
+}
+
+impl MetadataSuffixFetch for &mut Counted {
+    fn fetch_suffix(&mut self, suffix: usize) -> BoxFuture<'_, Fetched<Bytes>> {
+        Box::pin(async move {
+            let options = GetOptions::new().with_range(Some(GetRange::Suffix(suffix as u64)));
+            let found = self
+                .store
+                .get_opts(&self.path, options)
+                .await
+                .map_err(fetch_failed)?;
+            let bytes = found.bytes().await.map_err(fetch_failed)?;
+            self.count(std::slice::from_ref(&bytes));
+            Ok(bytes)
+        })
+    }
+}
+
+fn fetch_failed(error: object_store::Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
 }

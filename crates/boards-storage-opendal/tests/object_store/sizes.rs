@@ -10,10 +10,7 @@ use object_store::{
 
 /// Bytes that tell where they stand.
 fn pattern(length: usize) -> Bytes {
-    (0..length)
-        .map(|index| (index % 251) as u8)
-        .collect::<Vec<_>>()
-        .into()
+    (0..=250_u8).cycle().take(length).collect::<Vec<_>>().into()
 }
 
 pub(crate) async fn parts_of_any_size_make_one_object(store: ProviderStore) {

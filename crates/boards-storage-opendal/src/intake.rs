@@ -6,6 +6,9 @@ use boards_storage_core::{
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt;
 
+/// All blocks but the last have at least so many bytes.
+const BLOCK_BYTES: usize = 64 << 10;
+
 /// Pieces of a content, with what the writer declared of the whole.
 pub(crate) struct Intake {
     stream: ByteStream,
@@ -13,6 +16,8 @@ pub(crate) struct Intake {
     length: Option<u64>,
     size_bytes_max: Option<u64>,
     seen: u64,
+    /// Small pieces, until they are a block.
+    held: BytesMut,
 }
 
 impl Intake {
@@ -36,11 +41,27 @@ impl Intake {
             length: options.length,
             size_bytes_max,
             seen: 0,
+            held: BytesMut::new(),
         })
     }
 
-    /// Returns the next piece that is not empty; at the end, nothing if the whole is what was declared.
+    /// Returns the next block; at the end, nothing if the whole is what was declared. Small pieces are put together, so
+    /// that whoever holds blocks holds hardly more than their bytes.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
+        while let Some(piece) = self.next_piece().await? {
+            if self.held.is_empty() && piece.len() >= BLOCK_BYTES {
+                return Ok(Some(piece));
+            }
+            self.held.extend_from_slice(&piece);
+            if self.held.len() >= BLOCK_BYTES {
+                return Ok(Some(self.held.split().freeze()));
+            }
+        }
+        let last = self.held.split().freeze();
+        Ok((!last.is_empty()).then_some(last))
+    }
+
+    async fn next_piece(&mut self) -> Result<Option<Bytes>> {
         while let Some(piece) = self.stream.try_next().await? {
             if piece.is_empty() {
                 continue;
@@ -73,48 +94,9 @@ impl Intake {
         Ok(None)
     }
 
-    /// Reads everything that is left, within the greatest size.
-    pub(crate) async fn collect(&mut self) -> Result<Bytes> {
-        let Some(first) = self.next().await? else {
-            return Ok(Bytes::new());
-        };
-        let mut all = Collected::One(first);
-        while let Some(piece) = self.next().await? {
-            all.push(&piece);
-        }
-        Ok(all.into_bytes())
-    }
-
     /// Returns how many bytes came so far.
     pub(crate) fn seen(&self) -> u64 {
         self.seen
-    }
-}
-
-/// Content of one piece is handed on without a copy.
-enum Collected {
-    One(Bytes),
-    Many(BytesMut),
-}
-
-impl Collected {
-    fn push(&mut self, piece: &Bytes) {
-        match self {
-            Self::One(first) => {
-                let mut all = BytesMut::with_capacity(2 * first.len() + piece.len());
-                all.extend_from_slice(first);
-                all.extend_from_slice(piece);
-                *self = Self::Many(all);
-            }
-            Self::Many(all) => all.extend_from_slice(piece),
-        }
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self {
-            Self::One(bytes) => bytes,
-            Self::Many(all) => all.freeze(),
-        }
     }
 }
 
@@ -123,4 +105,59 @@ fn wrong_length(wanted: u64, has: u64) -> Error {
         "the content was declared to have {wanted} bytes but has {has} or more"
     ))
     .with_help("declare the true length, or none")
+}
+
+#[cfg(test)]
+mod tests {
+    use boards_storage_core::DigestAlgorithm;
+
+    use super::*;
+
+    async fn blocks(pieces: Vec<Bytes>, options: &UploadOptions, max: Option<u64>) -> Result<Vec<usize>> {
+        let stream = futures_util::stream::iter(pieces.into_iter().map(Ok));
+        let content = Content::from_stream(None, stream);
+        let mut intake = Intake::open(&content, options, max).await?;
+        let mut sizes = Vec::new();
+        while let Some(block) = intake.next().await? {
+            sizes.push(block.len());
+        }
+        // It stays at its end.
+        assert_eq!(intake.next().await?, None);
+        assert_eq!(intake.seen(), sizes.iter().sum::<usize>() as u64);
+        Ok(sizes)
+    }
+
+    async fn check(sizes: &[usize], expected: &[usize]) {
+        let pieces = sizes.iter().map(|size| vec![1; *size].into()).collect();
+        let found = blocks(pieces, &UploadOptions::default(), None).await;
+        assert_eq!(found.expect("read"), expected);
+    }
+
+    #[tokio::test]
+    async fn small_pieces_are_put_together() {
+        const BLOCK: usize = BLOCK_BYTES;
+        check(&[], &[]).await;
+        check(&[0, 1, 0, 2], &[3]).await;
+        check(&[BLOCK, 1], &[BLOCK, 1]).await;
+        check(&[1, BLOCK - 2, 1, 5], &[BLOCK, 5]).await;
+        check(&[1, BLOCK, 5], &[BLOCK + 1, 5]).await;
+        check(&vec![1; BLOCK + 3], &[BLOCK, 3]).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_declared_is_held_to() {
+        let of = |text: &'static str| vec![Bytes::from(text)];
+        let digest = Digest::of(DigestAlgorithm::Blake3, b"abc");
+        let declared = UploadOptions::default().with_length(3).with_digest(digest);
+        assert_eq!(blocks(of("abc"), &declared, Some(3)).await.expect("right"), [3]);
+        for (text, options, max, kind) in [
+            ("abd", &declared, None, ErrorKind::Corruption),
+            ("ab", &declared, None, ErrorKind::InvalidInput),
+            ("abcd", &declared, None, ErrorKind::InvalidInput),
+            ("abcd", &UploadOptions::default(), Some(3), ErrorKind::Rejected),
+        ] {
+            let refused = blocks(of(text), options, max).await.expect_err(text);
+            assert_eq!(refused.kind(), kind, "{text}: {refused}");
+        }
+    }
 }

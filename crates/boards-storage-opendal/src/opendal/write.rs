@@ -4,7 +4,7 @@ use boards_storage_core::{
     Content, Error, ErrorKind, ObjectMetadata, OperationKind, Precondition, Result, StorageKey, UploadOptions,
 };
 use opendal::options::WriteOptions;
-use opendal::{ErrorKind as Native, Metadata, Writer};
+use opendal::{Buffer, ErrorKind as Native, Metadata, Writer};
 
 use super::error::{is_in_doubt, translate};
 use super::provider::OpendalProvider;
@@ -39,8 +39,8 @@ impl OpendalProvider {
                 }
             }
         } else {
-            let bytes = intake.collect().await?;
-            let written = self.operator.write_options(&path, bytes, write_options).await;
+            let buffer = gather(&mut intake).await?;
+            let written = self.operator.write_options(&path, buffer, write_options).await;
             written.map_err(|error| committed(error, &options.precondition))?
         };
         Ok(self.answer(key, &intake, &answered, options))
@@ -100,6 +100,15 @@ async fn send(writer: &mut Writer, intake: &mut Intake, precondition: &Precondit
     }
     let closed = writer.close().await;
     closed.map_err(|error| committed(error, precondition))
+}
+
+/// Reads everything, within the greatest size. A buffer takes the pieces as they are.
+async fn gather(intake: &mut Intake) -> Result<Buffer> {
+    let mut pieces = Vec::new();
+    while let Some(piece) = intake.next().await? {
+        pieces.push(piece);
+    }
+    Ok(Buffer::from(pieces))
 }
 
 /// Quotes a tag, as headers want it.

@@ -43,6 +43,16 @@ pub(crate) fn decode(metadata: &mut ObjectMetadata, name: &str, value: &str) {
     }
 }
 
+/// What S3 calls an object without a content type.
+const NO_CONTENT_TYPE: &str = "binary/octet-stream";
+
+/// Takes the content type away that S3 gives an object without one.
+pub(crate) fn drop_default_type(metadata: &mut ObjectMetadata) {
+    let attributes = &mut metadata.attributes;
+    let is_default = |found: &boards_storage_core::ContentType| found.to_string() == NO_CONTENT_TYPE;
+    attributes.content_type.take_if(|found| is_default(found));
+}
+
 fn encode_value(value: &str) -> String {
     let is_plain = !value.is_empty()
         && value.bytes().all(|byte| (b' '..=b'~').contains(&byte))

@@ -222,6 +222,7 @@ impl ObjectStoreBuilder {
             name: self.name,
             capabilities: capabilities(&self.declared, prefix.len()),
             prefix: prefix.into(),
+            is_s3: self.store.to_string().starts_with("AmazonS3("),
             part_bytes: self.part_bytes,
             conditional_bytes_max: self.conditional_bytes_max,
             store: self.store,

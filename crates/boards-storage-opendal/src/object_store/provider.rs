@@ -43,6 +43,7 @@ pub struct ObjectStoreProvider {
     pub(super) store: Arc<dyn ObjectStore>,
     /// Empty, or a folder with its `/`.
     pub(super) prefix: Arc<str>,
+    pub(super) is_s3: bool,
     pub(super) part_bytes: u64,
     pub(super) conditional_bytes_max: u64,
     pub(super) capabilities: Capabilities,

@@ -106,6 +106,9 @@ impl ObjectStoreProvider {
             for (name, value) in pairs {
                 notes::decode(&mut metadata, &name, &value);
             }
+            if self.is_s3 {
+                notes::drop_default_type(&mut metadata);
+            }
         }
         Ok(metadata)
     }

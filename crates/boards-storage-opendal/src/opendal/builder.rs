@@ -138,7 +138,7 @@ impl OpendalBuilder {
             guarantees,
             sorted_list_max: self.sorted_list_max.filter(|_| is_sorted),
             buffer_bytes_max: self.buffer_bytes_max,
-            prefix_bytes: prefix.len(),
+            prefix_bytes: prefix.len() + root_bytes(scheme, &info.root()),
         };
         let capabilities = capabilities(scheme, &native, &terms);
         Ok(OpendalProvider {
@@ -150,6 +150,14 @@ impl OpendalBuilder {
             capabilities,
             operator: self.operator,
         })
+    }
+}
+
+/// How many bytes of the service's own keys its root takes; the length of a path of files is another matter.
+fn root_bytes(scheme: &str, root: &str) -> usize {
+    match scheme {
+        "fs" => 0,
+        _ => root.trim_start_matches('/').len().min(StorageKey::BYTES_MAX / 2),
     }
 }
 

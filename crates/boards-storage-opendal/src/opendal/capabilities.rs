@@ -47,7 +47,7 @@ pub(super) struct Terms {
     pub(super) guarantees: BTreeSet<Guarantee>,
     pub(super) sorted_list_max: Option<usize>,
     pub(super) buffer_bytes_max: u64,
-    /// How many bytes of a key the prefix takes.
+    /// How many bytes of the service's own keys stand before ours.
     pub(super) prefix_bytes: usize,
 }
 

@@ -47,11 +47,15 @@ impl OpendalProvider {
     }
 
     pub(super) fn describe(&self, key: &StorageKey, found: &Metadata) -> ObjectMetadata {
-        describe(
+        let mut metadata = describe(
             key.clone(),
             found,
             self.capabilities.has(Capability::UserMetadata),
-        )
+        );
+        if self.operator.info().scheme() == "s3" {
+            notes::drop_default_type(&mut metadata);
+        }
+        metadata
     }
 
     pub(super) async fn read(&self, key: &StorageKey, options: &DownloadOptions) -> Result<DownloadOutcome> {

@@ -125,7 +125,7 @@ fn check_atomic_write_dir(options: &BTreeMap<String, Secret>) -> Result<()> {
 
 /// Refuses a service that the program does not have, and says how to get it.
 fn check_scheme(scheme: &str) -> Result<()> {
-    opendal::init_default_registry();
+    opendal::install_default();
     let schemes = OperatorRegistry::get().schemes();
     if schemes.contains(scheme) {
         return Ok(());

@@ -7,10 +7,12 @@ use boards_storage_core::{
 };
 use boards_storage_opendal::{Guarantee, ObjectStoreProvider, OpendalProvider};
 use boards_storage_testkit::conformance::{Fixture, Suite, run_all};
+use boards_storage_testkit::{CurlExecutor, TestServer};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
-use opendal::Operator;
-use opendal::services::{Fs, Memory};
+use opendal::services::{Fs, Memory, S3};
+use opendal::{HttpTransporter, Operator};
+use opendal_http_transport_reqwest::ReqwestTransport;
 
 const LISTS: &[Capability] = &[
     Capability::List,
@@ -19,12 +21,13 @@ const LISTS: &[Capability] = &[
 ];
 
 fn main() {
-    run_all([
+    let here = [
         opendal_memory(),
         opendal_files(),
         object_store_memory(),
         object_store_files(),
-    ]);
+    ];
+    run_all(here.into_iter().chain(opendal_s3()));
 }
 
 fn opendal_memory() -> Suite {
@@ -71,6 +74,65 @@ fn opendal_files() -> Suite {
         "keys::a_folder_ends_with_its_last_object",
         "OpenDAL's fs keeps empty folders",
     )
+}
+
+/// OpenDAL's own S3; none where whoever started the tests left the server out, and says so.
+fn opendal_s3() -> Option<Suite> {
+    if matches!(TestServer::find("ceph", "S3"), Ok(TestServer::LeftOut)) {
+        return None;
+    }
+    let suite = Suite::new("opendal-s3", || {
+        Box::pin(async {
+            let operator = s3_operator()?;
+            let open = move || -> Result<SharedProvider> {
+                Ok(Arc::new(OpendalProvider::builder(operator.clone()).build()?))
+            };
+            Ok(fixture(open)?.with_executor(Arc::new(CurlExecutor::new())))
+        })
+    });
+    let suite = suite.requires(LISTS).requires(&[
+        Capability::Range,
+        Capability::ConditionalDownload,
+        Capability::StreamingUpload,
+        Capability::PresignedUpload,
+        Capability::PresignedDownload,
+        Capability::ContentType,
+        Capability::ContentDisposition,
+        Capability::ContentEncoding,
+        Capability::CacheControl,
+        Capability::UserMetadata,
+        Capability::Digest,
+        Capability::WriteId,
+    ]);
+    Some(suite.leaves_out(
+        "atomicity::readers",
+        "Ceph 16 answers 500 to a conditional read while the object is replaced",
+    ))
+}
+
+fn s3_operator() -> Result<Operator> {
+    let TestServer::Settings(found) = TestServer::find("ceph", "S3")? else {
+        return Err(Error::configuration("the server is left out"));
+    };
+    let text = |name: &str| {
+        found
+            .get(name)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+    };
+    let service = S3::default()
+        .root(&format!("/opendal/{:08x}/", rand::random::<u32>()))
+        .endpoint(text("endpoint"))
+        .bucket(text("bucket"))
+        .region(text("region"))
+        .access_key_id(text("access_key_id"))
+        .secret_access_key(text("secret_access_key"))
+        .disable_config_load();
+    let operator = Operator::new(service).map_err(failed)?;
+    // Each test has a runtime of its own, so the connections are no other test's.
+    let transport = HttpTransporter::new(ReqwestTransport::new(reqwest::Client::new()));
+    let context = operator.context().with_http_transport(transport);
+    Ok(operator.with_context(context))
 }
 
 fn object_store_memory() -> Suite {

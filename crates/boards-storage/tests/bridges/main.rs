@@ -1,0 +1,48 @@
+//! Artifacts go through the whole stack to a bridge, and an engine reads them back as an `object_store`.
+
+use std::sync::Arc;
+
+use boards_storage::bridges::{ObjectStoreProvider, ProviderStore};
+use boards_storage::prelude::*;
+use boards_storage::{ProviderSettings, SharedProvider};
+use object_store::ObjectStoreExt as _;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+
+async fn check(provider: SharedProvider) {
+    let storage = Storage::builder().provider("bridge", Arc::clone(&provider));
+    let storage = storage.open().await.expect("opened");
+    let artifact =
+        NewArtifact::new(ArtifactType::Text).with_content_type("text/plain".parse().expect("a type"));
+    let reference = storage.store_artifact(artifact, "hello").await.expect("stored");
+    let opened = storage
+        .open_artifact(&reference, &OpenOptions::default())
+        .await
+        .expect("there");
+    assert_eq!(opened.bytes(100).await.expect("read"), "hello");
+
+    let store = ProviderStore::new(provider);
+    let path = Path::parse(reference.storage_key.as_str()).expect("a path");
+    let found = store
+        .get(&path)
+        .await
+        .expect("there")
+        .bytes()
+        .await
+        .expect("read");
+    assert_eq!(found, "hello");
+}
+
+#[tokio::test]
+async fn artifacts_go_to_an_opendal_service_by_settings() {
+    let config = serde_json::json!({ "scheme": "memory", "prefix": "artifacts" });
+    let settings = ProviderSettings::new("bridge", "opendal", config);
+    let registry = Storage::registry().expect("one of each");
+    check(registry.open(&settings).await.expect("compiled in")).await;
+}
+
+#[tokio::test]
+async fn artifacts_go_to_an_object_store() {
+    let provider = ObjectStoreProvider::builder(Arc::new(InMemory::new())).build();
+    check(Arc::new(provider.expect("built"))).await;
+}

@@ -175,9 +175,10 @@ pub(crate) async fn upload_request(
     client: &Client,
     key: &StorageKey,
     options: &PresignUploadOptions,
+    life: Duration,
 ) -> Result<SignedRequest> {
     encoding::check_fields(&options.attributes)?;
-    let life = Life::of(options.expires_in)?;
+    let life = Life::of(life)?;
     if options.form == SignedUploadForm::Post {
         return policy::post_request(client, key, options, life).await;
     }

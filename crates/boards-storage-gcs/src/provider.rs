@@ -237,7 +237,8 @@ impl StorageProvider for GcsProvider {
         options: &PresignUploadOptions,
     ) -> Result<SignedRequest> {
         let checked = self.capabilities.check_presign_upload(key, options);
-        let work = presign::upload_request(&self.client, key, options);
+        let life = self.capabilities.signed_upload_life(options);
+        let work = presign::upload_request(&self.client, key, options, life);
         self.run(OperationKind::PresignedUploadUrl, Some(key), checked, work)
             .await
     }

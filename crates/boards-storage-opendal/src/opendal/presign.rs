@@ -31,12 +31,13 @@ impl OpendalProvider {
                 ..WriteOptions::default()
             };
             let begun = SystemClock.now();
+            let life = self.capabilities.signed_upload_life(options);
             let signed = self
                 .operator
-                .presign_write_options(&self.path(key), options.expires_in, native)
+                .presign_write_options(&self.path(key), life, native)
                 .await
                 .map_err(translate)?;
-            return request(SignedMethod::Put, &signed, begun, options.expires_in);
+            return request(SignedMethod::Put, &signed, begun, life);
         }
         Err(Error::unsupported("OpenDAL signs no user metadata of an upload"))
     }

@@ -6,11 +6,13 @@
 mod durable_order;
 mod flat_memory;
 mod kill;
+mod large_transfer;
 mod list_million;
 mod lto_plugin;
 mod msrv;
 mod program;
 mod query_parquet;
+mod relay;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -25,6 +27,7 @@ const PROOFS: &[Proof] = &[
     durable_order::PROOF,
     flat_memory::PROOF,
     kill::PROOF,
+    large_transfer::PROOF,
     list_million::PROOF,
     lto_plugin::PROOF,
     msrv::PROOF,

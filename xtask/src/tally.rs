@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+/// The name of the test binaries that run the conformance suite.
+pub(crate) const CONFORMANCE: &str = "conformance";
+
 /// The counts of one or more test runs.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 #[must_use]
@@ -10,6 +13,8 @@ pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) skipped: Vec<Skipped>,
+    /// The conformance tests that passed, by test binary and suite.
+    pub(crate) conformance: BTreeMap<(String, String), u64>,
 }
 
 /// A test that exists and did not run.
@@ -40,10 +45,25 @@ impl Tally {
         }
     }
 
+    /// Notes a test that passed, if it is one of a conformance suite: `binary suite::group::test`.
+    pub(crate) fn note_passed(&mut self, binary: &str, test: &str) {
+        let crate_name = binary.strip_suffix("::conformance").or_else(|| {
+            // `cargo test` says no more than the target's name.
+            (binary == CONFORMANCE).then_some(binary)
+        });
+        if let (Some(crate_name), Some((suite, _))) = (crate_name, test.split_once("::")) {
+            let suite = (crate_name.to_owned(), suite.to_owned());
+            *self.conformance.entry(suite).or_default() += 1;
+        }
+    }
+
     pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped.extend(other.skipped);
+        for (suite, passed) in other.conformance {
+            *self.conformance.entry(suite).or_default() += passed;
+        }
     }
 
     /// The counts in one cell of a table.
@@ -52,6 +72,7 @@ impl Tally {
             passed,
             failed,
             skipped,
+            ..
         } = self;
         match skipped.len() {
             0 => format!("{passed} passed, {failed} failed"),
@@ -59,45 +80,58 @@ impl Tally {
         }
     }
 
-    /// Prints what was skipped: conformance tests suite by suite, counted by what they need, and all else by name.
+    /// Prints each conformance suite with what passed and what was skipped, counted by what it needs; then all else
+    /// that was skipped, by name.
     pub(crate) fn print_skipped(&self) {
-        if self.skipped.is_empty() {
-            return;
+        let (suites, others) = self.lines();
+        if !suites.is_empty() {
+            println!("\nconformance (suite: passed, skipped by what the provider does not have)");
         }
-        println!("\nskipped: {}", self.skipped.len());
-        for line in self.skipped_lines() {
-            println!("  {line}");
+        suites.iter().for_each(|line| println!("  {line}"));
+        if !self.skipped.is_empty() {
+            println!("\nskipped: {}", self.skipped.len());
         }
+        others.iter().for_each(|line| println!("  {line}"));
     }
 
-    fn skipped_lines(&self) -> Vec<String> {
-        let mut suites: BTreeMap<(&str, &str), BTreeMap<&str, usize>> = BTreeMap::new();
-        let mut lines = Vec::new();
+    /// Returns a line for each conformance suite, and one for each other test that was skipped.
+    fn lines(&self) -> (Vec<String>, Vec<String>) {
+        let mut suites: BTreeMap<(&str, &str), Suite<'_>> = BTreeMap::new();
+        for ((binary, suite), passed) in &self.conformance {
+            suites.entry((binary, suite)).or_default().passed += passed;
+        }
+        let mut others = Vec::new();
         for Skipped { name, reason } in &self.skipped {
-            let conformance = name
-                .split_once(" [")
-                .and_then(|(binary, rest)| Some((binary, rest.split_once("] ")?)))
-                .and_then(|(binary, (need, test))| Some((binary, need, test.split_once("::")?.0)));
-            match (conformance, reason) {
+            match (conformance_test(name), reason) {
                 (Some((binary, need, suite)), None) => {
                     *suites
                         .entry((binary, suite))
                         .or_default()
+                        .skipped
                         .entry(need)
                         .or_default() += 1;
                 }
-                (_, Some(reason)) => lines.push(format!("{name}: {reason}")),
-                (None, None) => lines.push(format!("{name}: no reason given")),
+                (_, Some(reason)) => others.push(format!("{name}: {reason}")),
+                (None, None) => others.push(format!("{name}: no reason given")),
             }
         }
-        let suites = suites.iter().map(|((binary, suite), needs)| {
-            let needs: Vec<_> = needs
+        let suites = suites.iter().map(|((binary, suite), Suite { passed, skipped })| {
+            let needs: Vec<_> = skipped
                 .iter()
                 .map(|(need, count)| format!("{need} ({count})"))
                 .collect();
-            format!("{binary} {suite}: {}", needs.join(", "))
+            let skipped: u64 = skipped.values().sum();
+            let head = format!(
+                "{:42} {passed:4} passed, {skipped:4} skipped",
+                format!("{binary} {suite}")
+            );
+            if needs.is_empty() {
+                head
+            } else {
+                format!("{head}: {}", needs.join(", "))
+            }
         });
-        suites.chain(lines).collect()
+        (suites.collect(), others)
     }
 
     /// Prints the closing line, which must be the last of the output, and turns failures into an exit code.
@@ -111,6 +145,25 @@ impl Tally {
     }
 }
 
+/// What became of one conformance suite.
+#[derive(Debug, Default)]
+struct Suite<'a> {
+    passed: u64,
+    /// What was skipped, by what it needs.
+    skipped: BTreeMap<&'a str, u64>,
+}
+
+/// Reads `binary [need] suite::group::test`, or the same without a binary.
+fn conformance_test(name: &str) -> Option<(&str, &str, &str)> {
+    let (binary, rest) = match name.strip_prefix('[') {
+        Some(rest) => (CONFORMANCE, rest),
+        None => name.split_once(" [")?,
+    };
+    let (need, test) = rest.split_once("] ")?;
+    let binary = binary.strip_suffix("::conformance").unwrap_or(binary);
+    Some((binary, need, test.split_once("::")?.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Skipped, Tally};
@@ -121,24 +174,38 @@ mod tests {
             name: name.to_owned(),
             reason: reason.map(str::to_owned),
         };
-        let tally = Tally {
+        let mut tally = Tally {
             skipped: vec![
                 skipped("s3::conformance [needs copy] ceph::copy::a", None),
                 skipped("s3::conformance [needs copy] ceph::copy::b", None),
                 skipped("s3::conformance [needs access] ceph::access::c", None),
-                skipped("s3::conformance [needs copy] other::copy::a", None),
+                skipped("[needs copy] other::copy::a", None),
                 skipped("core::files a_link", Some("no links here")),
                 skipped("core::files a_lock", None),
             ],
             ..Tally::default()
         };
+        tally.note_passed("s3::conformance", "ceph::list::a");
+        tally.note_passed("s3::conformance", "garage::list::a");
+        tally.note_passed("s3::live", "curl::a");
+        let (suites, others) = tally.lines();
+        let suites: Vec<_> = suites
+            .iter()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
         assert_eq!(
-            tally.skipped_lines(),
+            suites,
             [
-                "s3::conformance ceph: needs access (1), needs copy (2)",
-                "s3::conformance other: needs copy (1)",
+                "conformance other 0 passed, 1 skipped: needs copy (1)",
+                "s3 ceph 1 passed, 3 skipped: needs access (1), needs copy (2)",
+                "s3 garage 1 passed, 0 skipped",
+            ]
+        );
+        assert_eq!(
+            others,
+            [
                 "core::files a_link: no links here",
-                "core::files a_lock: no reason given",
+                "core::files a_lock: no reason given"
             ]
         );
     }
@@ -148,7 +215,7 @@ mod tests {
         let mut sum = Tally {
             passed: 2,
             failed: 1,
-            skipped: Vec::new(),
+            ..Tally::default()
         };
         sum.add(Tally::passed_once());
         sum.add(Tally::skipped_once("kill", "no strace"));

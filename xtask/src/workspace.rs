@@ -15,6 +15,7 @@ pub(crate) mod crates {
     pub(crate) const CORE: &str = "boards-storage-core";
     pub(crate) const LAYERS: &str = "boards-storage-layers";
     pub(crate) const LOCAL: &str = "boards-storage-local";
+    pub(crate) const TESTKIT: &str = "boards-storage-testkit";
     pub(crate) const UMBRELLA: &str = "boards-storage";
     pub(crate) const XTASK: &str = "xtask";
 

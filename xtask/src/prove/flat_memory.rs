@@ -20,7 +20,7 @@ pub(crate) const PROOF: Proof = Proof {
     small: Some(small),
 };
 
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 const MEMORY_MIB_MAX: u64 = 64;
 
 fn run(workspace: &Workspace, args: &[String]) -> Result<Tally> {
@@ -104,7 +104,7 @@ fn finish(mut child: Child, watch: Watch) -> Result<u64> {
 }
 
 /// Bytes that do not repeat and can be made again.
-struct Pattern {
+pub(super) struct Pattern {
     state: u64,
     buffer: Vec<u8>,
 }
@@ -119,7 +119,7 @@ impl Default for Pattern {
 }
 
 impl Pattern {
-    fn next_mib(&mut self) -> &[u8] {
+    pub(super) fn next_mib(&mut self) -> &[u8] {
         self.buffer.clear();
         for _ in 0..MIB / 8 {
             // Xorshift: fast, and no two MiB are alike.
@@ -133,14 +133,14 @@ impl Pattern {
 }
 
 /// Reads the kernel's own high-water mark of a process's memory until the process ends.
-struct Watch {
+pub(super) struct Watch {
     ended: Arc<AtomicBool>,
     peak: Arc<AtomicU64>,
     thread: std::thread::JoinHandle<()>,
 }
 
 impl Watch {
-    fn start(child: &Child) -> Self {
+    pub(super) fn start(child: &Child) -> Self {
         let (ended, peak) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let status = format!("/proc/{}/status", child.id());
         let (thread_ended, thread_peak) = (Arc::clone(&ended), Arc::clone(&peak));
@@ -158,7 +158,7 @@ impl Watch {
         Self { ended, peak, thread }
     }
 
-    fn stop(self) -> u64 {
+    pub(super) fn stop(self) -> u64 {
         self.ended.store(true, Ordering::Relaxed);
         // The thread only reads; if it panicked, the peak is what it saw before.
         let _ = self.thread.join();

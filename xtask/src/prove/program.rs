@@ -24,7 +24,18 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn build(workspace: &Workspace, proof: &str, build: Build) -> Result<Self> {
-        let mut arguments = vec!["build", "--package", crates::CLI];
+        Self::build_with(workspace, proof, build, &[])
+    }
+
+    /// Builds the program with these features besides the default ones.
+    pub(crate) fn build_with(
+        workspace: &Workspace,
+        proof: &str,
+        build: Build,
+        features: &[&str],
+    ) -> Result<Self> {
+        let features = features.join(",");
+        let mut arguments = vec!["build", "--package", crates::CLI, "--features", &features];
         let profile = match build {
             Build::Debug => "debug",
             Build::Release => {

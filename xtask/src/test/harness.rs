@@ -7,13 +7,15 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::tally::{Skipped, Tally};
+use crate::tally::{CONFORMANCE, Skipped, Tally};
 
 /// Adds up the results of the harnesses in one output of `cargo test`.
 #[derive(Debug, Default)]
 pub(crate) struct LibtestReader {
     tally: Tally,
     results: u64,
+    /// The name of the target whose tests are being read.
+    binary: String,
 }
 
 impl LibtestReader {
@@ -24,6 +26,14 @@ impl LibtestReader {
             self.tally.failed += count(result, "failed");
         } else if let Some(ignored) = ignored_test(line) {
             self.tally.skipped.push(ignored);
+        } else if let Some(test) = line
+            .strip_prefix("test ")
+            .and_then(|line| line.strip_suffix(" ... ok"))
+        {
+            self.tally.note_passed(&self.binary, test.trim());
+        } else if let Some(source) = line.trim_start().strip_prefix("Running ") {
+            let is_conformance = source.starts_with("tests/conformance/");
+            self.binary = if is_conformance { CONFORMANCE } else { "" }.to_owned();
         }
     }
 
@@ -46,6 +56,8 @@ pub(crate) struct NextestReader {
     summary: Option<Tally>,
     /// Tests that said of themselves, while they ran, that they were skipped.
     skipped: Vec<Skipped>,
+    /// What passed of the conformance suites.
+    conformance: Tally,
     /// The test whose output is being read, if it passed.
     passed_test: Option<String>,
 }
@@ -54,6 +66,9 @@ impl NextestReader {
     pub(crate) fn read(&mut self, line: &str) -> Echo {
         if let Some((status, rest)) = nextest_status(line) {
             self.passed_test = (status == "PASS").then(|| test_in_status(rest));
+            if let Some((binary, test)) = self.passed_test.as_deref().and_then(|test| test.split_once(' ')) {
+                self.conformance.note_passed(binary, test);
+            }
             if status == "Summary" {
                 self.summary = Some(summary(rest));
             }
@@ -85,6 +100,7 @@ impl NextestReader {
         let skipped = u64::try_from(self.skipped.len()).expect("a count of tests fits");
         tally.passed = tally.passed.saturating_sub(skipped);
         tally.skipped = self.skipped;
+        tally.conformance = self.conformance.conformance;
         Some(tally)
     }
 }
@@ -117,7 +133,7 @@ fn summary(text: &str) -> Tally {
     Tally {
         passed: count(text, "passed"),
         failed,
-        skipped: Vec::new(),
+        ..Tally::default()
     }
 }
 
@@ -234,9 +250,41 @@ mod tests {
             Some(Tally {
                 passed: 41,
                 failed: 1,
-                skipped: expected
+                skipped: expected,
+                ..Tally::default()
             })
         );
+    }
+
+    #[test]
+    fn conformance_is_counted_by_suite() {
+        let expected = [(("s3".to_owned(), "ceph".to_owned()), 2)];
+        let mut nextest = NextestReader::default();
+        for line in [
+            "        PASS [   0.005s] (1/4) s3::conformance ceph::list::a",
+            "        PASS [   0.005s] (2/4) s3::conformance ceph::list::b",
+            "        FAIL [   0.005s] (3/4) s3::conformance ceph::list::c",
+            "        PASS [   0.005s] (4/4) s3 ceph::list::a",
+            "     Summary [   0.087s] 4 tests run: 3 passed, 1 failed, 0 skipped",
+        ] {
+            let _ = nextest.read(line);
+        }
+        let tally = nextest.finish().expect("a summary");
+        assert_eq!(tally.conformance, expected.into());
+        let expected = [(("conformance".to_owned(), "ceph".to_owned()), 1)];
+        let mut libtest = LibtestReader::default();
+        for line in [
+            "     Running tests/conformance/main.rs (target/debug/deps/conformance-1)",
+            "test ceph::list::a ... ok",
+            "test result: ok. 1 passed; 0 failed; 0 ignored",
+            "     Running tests/live/main.rs (target/debug/deps/live-1)",
+            "test curl::a ... ok",
+            "test result: ok. 1 passed; 0 failed; 0 ignored",
+        ] {
+            libtest.read(line);
+        }
+        let tally = libtest.finish().expect("results");
+        assert_eq!(tally.conformance, expected.into());
     }
 
     #[test]
@@ -258,7 +306,7 @@ mod tests {
             Some(Tally {
                 passed,
                 failed,
-                skipped: Vec::new()
+                ..Tally::default()
             })
         );
     }
@@ -312,7 +360,8 @@ mod tests {
             Some(Tally {
                 passed: 0,
                 failed: 1,
-                skipped: expected
+                skipped: expected,
+                ..Tally::default()
             })
         );
     }

@@ -41,7 +41,7 @@ pub struct DownloadState {
 
 impl DownloadState {
     fn count(&self) -> u64 {
-        self.size_bytes.div_ceil(self.range_size_bytes.max(1))
+        self.size_bytes.div_ceil(self.range_size_bytes)
     }
 
     fn range(&self, index: u64) -> Range<u64> {
@@ -171,7 +171,12 @@ impl Downloader {
     ) -> Result<()> {
         let size_bytes = metadata.size_bytes;
         let known = options.state.clone();
-        let known = known.filter(|known| known.etag == etag && known.size_bytes == size_bytes);
+        let known = known.filter(|known| {
+            let is_of_it = known.etag == etag && known.size_bytes == size_bytes;
+            is_of_it
+                && known.range_size_bytes > 0
+                && known.done.last().is_none_or(|last| *last < known.count())
+        });
         let state = known.unwrap_or_else(|| DownloadState {
             etag: etag.clone(),
             size_bytes,

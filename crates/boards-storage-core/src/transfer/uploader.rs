@@ -188,8 +188,8 @@ impl Uploader {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the content is not the one that the upload began with: nothing is sent then, and the state
-    /// stays good for the right content. Otherwise as [`Uploader::upload`].
+    /// `InvalidInput` if the content is not the one that the upload began with: no part of it that differs is sent,
+    /// and the state stays good for the right content. Otherwise as [`Uploader::upload`].
     ///
     /// # Examples
     ///
@@ -325,7 +325,7 @@ impl Uploader {
         };
         match &finished {
             Ok(_) => self.forget().await,
-            Err(error) if self.journal.is_some() && (sending.is_kept(error) || may_pass(error)) => {}
+            Err(error) if sending.can_go_on_after(error) => {}
             Err(_) => {
                 let call = CallOptions::default().with_context(options.context.clone());
                 // The error that matters is the first one; what cannot be aborted now is reaped later.
@@ -403,6 +403,8 @@ struct Sending {
     /// The parts that the store had when the upload was taken up again.
     stored: BTreeMap<u32, Part>,
     is_resumed: bool,
+    /// Whether somebody has a state to go on with.
+    is_kept: bool,
 }
 
 impl Sending {
@@ -411,6 +413,7 @@ impl Sending {
             state,
             stored: BTreeMap::new(),
             is_resumed: false,
+            is_kept: false,
         }
     }
 
@@ -419,6 +422,7 @@ impl Sending {
             state,
             stored: stored.into_iter().map(|part| (part.number, part)).collect(),
             is_resumed: true,
+            is_kept: true,
         }
     }
 
@@ -434,33 +438,33 @@ impl Sending {
         }
         let size_bytes = part.len() as u64;
         let digest = digest_of(part.clone()).await?;
-        let stored = self.stored.get(&number);
         let begun = BegunPart {
             number,
             size_bytes,
             digest,
         };
-        let known = self.state.parts.iter().position(|known| known.number == number);
-        if let Some(index) = known {
-            if stored.is_some() && self.state.parts[index] != begun {
-                return Err(other_content(&self.state.upload.key));
+        match self.state.parts.iter().find(|known| known.number == number) {
+            // Also where the store does not have the part: what is sent now would not fit what it has behind it.
+            Some(known) if *known != begun => return Err(other_content(&self.state.upload.key)),
+            Some(_) => {
+                let stored = self.stored.get(&number);
+                if let Some(whole) = stored.filter(|stored| stored.size_bytes == size_bytes) {
+                    return Ok(Some(whole.clone()));
+                }
             }
-            if let Some(whole) = stored.filter(|stored| stored.size_bytes == size_bytes) {
-                return Ok(Some(whole.clone()));
-            }
-            self.state.parts[index] = begun;
-        } else {
-            self.state.parts.push(begun);
+            None => self.state.parts.push(begun),
         }
         if let Some(journal) = journal {
             journal.keep(&self.state).await?;
+            self.is_kept = true;
         }
         Ok(None)
     }
 
-    /// Says whether the upload stays good for another try although this error does not pass.
-    fn is_kept(&self, error: &Error) -> bool {
-        self.is_resumed && error.kind() == ErrorKind::InvalidInput
+    /// Says whether the upload stays good for another try.
+    fn can_go_on_after(&self, error: &Error) -> bool {
+        let is_other_content = self.is_resumed && error.kind() == ErrorKind::InvalidInput;
+        self.is_kept && (is_other_content || may_pass(error))
     }
 }
 

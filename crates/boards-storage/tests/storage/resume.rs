@@ -237,6 +237,115 @@ async fn other_content_is_never_mixed_in() {
     assert_holds(&*memory, &bytes()).await;
 }
 
+/// A process that died while one part hung left a gap: the parts after it are at the store.
+#[tokio::test(start_paused = true)]
+async fn other_content_does_not_fill_a_gap() {
+    let memory = MemoryProvider::new();
+    let (script, provider) = scripted(&memory);
+    script.push(OperationKind::UploadPart, Step::Pass);
+    script.push(OperationKind::UploadPart, Step::Pass);
+    script.push(OperationKind::UploadPart, Step::Stall);
+    let journal = Kept::<UploadState>::new();
+    let uploader = Uploader::new(provider)
+        .with_settings(small_parts())
+        .with_journal(Arc::clone(&journal) as Arc<_>);
+    let options = options();
+    let key = key();
+    let first = uploader.upload(&key, bytes().into(), &options);
+    let died = tokio::time::timeout(Duration::from_secs(60), first).await;
+    assert!(died.is_err());
+    let mut other = bytes().to_vec();
+    other[2 * 64] ^= 1;
+    other[5 * 64] ^= 1;
+    let sent = script.count(OperationKind::UploadPart);
+    assert_eq!(sent, PARTS);
+    let mut one_by_one = small_parts();
+    one_by_one.concurrency = 1;
+    let careful = uploader.clone().with_settings(one_by_one);
+    let refused = careful.resume(journal.last(), other.into(), &options).await;
+    check_kind(refused, ErrorKind::InvalidInput);
+    assert_eq!(
+        script.count(OperationKind::UploadPart),
+        sent,
+        "something of it was sent"
+    );
+    let right = uploader.resume(journal.last(), bytes().into(), &options).await;
+    assert_eq!(right.expect("resumed").size_bytes, LENGTH as u64);
+    assert_eq!(script.count(OperationKind::UploadPart), sent + 1);
+    assert_holds(&*memory, &bytes()).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_is_resumed_without_a_journal_can_be_resumed_again() {
+    let memory = MemoryProvider::new();
+    let options = options();
+    let (_, state) = interrupted(&memory, &options).await;
+    let (script, provider) = scripted(&memory);
+    script.push(OperationKind::UploadPart, Step::FailBefore(outage()));
+    let uploader = Uploader::new(provider).with_settings(small_parts());
+    let again = uploader.resume(state.clone(), bytes().into(), &options).await;
+    check_kind(again, ErrorKind::ProviderUnavailable);
+    let mut other = bytes().to_vec();
+    other[0] ^= 1;
+    let refused = uploader.resume(state.clone(), other.into(), &options).await;
+    check_kind(refused, ErrorKind::InvalidInput);
+    let sent = script.count(OperationKind::UploadPart);
+    let right = uploader.resume(state, bytes().into(), &options).await;
+    assert_eq!(right.expect("resumed").size_bytes, LENGTH as u64);
+    assert!(script.count(OperationKind::UploadPart) - sent <= PARTS / 2 + 2);
+}
+
+/// Cannot keep anything.
+#[derive(Debug)]
+struct Full;
+
+#[async_trait]
+impl<State: Sync> Journal<State> for Full {
+    async fn keep(&self, _: &State) -> Result<()> {
+        Err(Error::new(ErrorKind::InsufficientStorage, "the disk is full"))
+    }
+
+    async fn forget(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_kept_leaves_nothing_behind() {
+    let world = manager();
+    let options = ResumableOptions::new(Arc::new(Full));
+    let manager = &world.manager;
+    let stored = manager
+        .store_artifact_resumable(image("one"), bytes(), &options)
+        .await;
+    check_kind(stored, ErrorKind::InsufficientStorage);
+    assert_eq!(world.memory.pending_uploads(), 0);
+    world
+        .put(image("one"), bytes())
+        .await
+        .expect("nothing is reserved");
+}
+
+#[tokio::test]
+async fn a_download_state_of_no_sense_is_ignored() {
+    let memory = MemoryProvider::new();
+    let options = UploadOptions::default();
+    let stored = memory.upload(&key(), bytes().into(), &options).await;
+    let state = serde_json::json!({
+        "etag": stored.expect("stored").etag, "size_bytes": LENGTH, "range_size_bytes": 0, "done": [0, 99],
+    });
+    let state: DownloadState = serde_json::from_value(state).expect("a state");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("file");
+    let (script, provider) = scripted(&memory);
+    let downloader = Downloader::new(provider).with_settings(ranges());
+    let options = FileDownloadOptions::default().with_state(state);
+    let found = downloader.download_to_file(&key(), open(&path), &options).await;
+    assert_eq!(found.expect("read").size_bytes, LENGTH as u64);
+    assert_eq!(std::fs::read(&path).expect("written"), bytes());
+    assert_eq!(script.count(OperationKind::Download), PARTS);
+}
+
 #[tokio::test]
 async fn an_upload_that_the_store_forgot_begins_anew() {
     let memory = MemoryProvider::new();

@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_core::Stream;
 use jiff::Timestamp;
 use tokio::io::AsyncBufRead;
 use tokio_util::io::StreamReader;
 
 use crate::content::{ByteStream, collect, report_progress};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::{ETag, ObjectMetadata};
 
 /// The answer to a download: the object, or the news that the caller's copy is still the present one.
@@ -58,6 +61,9 @@ impl NotModified {
 
 /// An object, or a range of it, on its way.
 ///
+/// Whoever reads it gets exactly [`Download::length`] bytes or an error, also if the store or a layer cut the stream:
+/// `ProviderUnavailable` for too few, `Corruption` for too many.
+///
 /// # Examples
 ///
 /// ```
@@ -98,7 +104,8 @@ impl Download {
         }
     }
 
-    /// Creates a download whose bytes will come. The stream must give exactly the range's bytes or fail.
+    /// Creates a download whose bytes will come. The stream must give exactly the range's bytes or fail; one that
+    /// does not fails for its reader.
     #[must_use]
     pub fn from_stream(
         metadata: impl Into<Arc<ObjectMetadata>>,
@@ -165,15 +172,24 @@ impl Download {
         self.map_stream(|stream| report_progress(stream, Arc::new(progress)))
     }
 
-    /// Returns the bytes as a stream of pieces.
+    /// Returns the bytes as a stream of pieces: exactly [`Download::length`] of them, or an error.
     #[must_use]
     pub fn into_stream(self) -> ByteStream {
-        self.body.into_stream()
+        let length = self.length();
+        match self.body {
+            Body::Bytes(_) => self.body.into_stream(),
+            Body::Stream(inner) => Box::pin(Exactly {
+                inner: Some(inner),
+                length,
+                seen: 0,
+                metadata: self.metadata,
+            }),
+        }
     }
 
     /// Returns the bytes as a reader. An [`Error`] on the way is inside the [`std::io::Error`].
     pub fn into_async_read(self) -> impl AsyncBufRead + Send + Unpin + 'static {
-        StreamReader::new(self.body.into_stream())
+        StreamReader::new(self.into_stream())
     }
 
     /// Reads everything into memory, at most `size_bytes_max` bytes.
@@ -181,7 +197,7 @@ impl Download {
     /// # Errors
     ///
     /// `InvalidInput` before a byte is read if there is more; what the store answers while reading, `Corruption`
-    /// included.
+    /// included; as [`Download::into_stream`].
     pub async fn bytes(self, size_bytes_max: usize) -> Result<Bytes> {
         let length = self.length();
         if length > size_bytes_max as u64 {
@@ -193,7 +209,11 @@ impl Download {
         }
         match self.body {
             Body::Bytes(bytes) => Ok(bytes),
-            Body::Stream(stream) => collect(stream, size_bytes_max, Some(length)).await,
+            Body::Stream(stream) => {
+                let bytes = collect(stream, size_bytes_max, Some(length)).await?;
+                check_length(&self.metadata, length, bytes.len() as u64)?;
+                Ok(bytes)
+            }
         }
     }
 }
@@ -209,11 +229,105 @@ impl Body {
     }
 }
 
+/// Checks how many bytes came in all.
+fn check_length(metadata: &ObjectMetadata, length: u64, seen: u64) -> Result<()> {
+    if seen == length {
+        return Ok(());
+    }
+    let error = if seen < length {
+        let short = length - seen;
+        Error::new(
+            ErrorKind::ProviderUnavailable,
+            format!("the stream ended {short} bytes too early, after {seen}"),
+        )
+        .with_help("read it again, or go on with a range from where it ended")
+    } else {
+        Error::new(
+            ErrorKind::Corruption,
+            format!("the store sent more than the {length} bytes that it announced"),
+        )
+    };
+    Err(error.with_key(&metadata.key))
+}
+
+/// A stream that gives exactly so many bytes, or fails.
+struct Exactly {
+    /// Gone at the end.
+    inner: Option<ByteStream>,
+    length: u64,
+    seen: u64,
+    metadata: Arc<ObjectMetadata>,
+}
+
+impl Stream for Exactly {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else {
+            return Poll::Ready(None);
+        };
+        let item = ready!(inner.as_mut().poll_next(context));
+        if let Some(Ok(piece)) = &item {
+            this.seen += piece.len() as u64;
+            if this.seen <= this.length {
+                return Poll::Ready(item);
+            }
+        }
+        this.inner = None;
+        Poll::Ready(match item {
+            Some(Err(error)) => Some(Err(error)),
+            Some(Ok(_)) | None => check_length(&this.metadata, this.length, this.seen)
+                .err()
+                .map(Err),
+        })
+    }
+}
+
 impl fmt::Debug for Download {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Download")
             .field("metadata", &self.metadata)
             .field("range", &self.range)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+
+    use super::*;
+    use crate::key::StorageKey;
+
+    /// A store that announces three bytes and sends these pieces.
+    fn download(pieces: &[&'static str]) -> Download {
+        let metadata = ObjectMetadata::new(StorageKey::parse("a").expect("a key"), 3);
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|piece| Ok(Bytes::from_static(piece.as_bytes())))
+            .collect();
+        Download::from_stream(metadata, 0..3, Box::pin(futures_util::stream::iter(pieces)))
+    }
+
+    async fn check(pieces: &[&'static str], expected: Result<&str, ErrorKind>) {
+        let expected = expected.map(|text| Bytes::copy_from_slice(text.as_bytes()));
+        // The store sends what it has: more than may be held is another error.
+        let whole = download(pieces).bytes(5).await;
+        assert_eq!(whole.map_err(|error| error.kind()), expected, "{pieces:?}");
+        let streamed: Vec<_> = download(pieces).into_stream().collect().await;
+        let streamed: Result<Vec<Bytes>> = streamed.into_iter().collect();
+        let streamed = streamed.map(|pieces| Bytes::from(pieces.concat()));
+        assert_eq!(streamed.map_err(|error| error.kind()), expected, "{pieces:?}");
+    }
+
+    #[tokio::test]
+    async fn a_reader_gets_every_byte_or_an_error() {
+        check(&["ab", "", "c"], Ok("abc")).await;
+        check(&["ab"], Err(ErrorKind::ProviderUnavailable)).await;
+        check(&[], Err(ErrorKind::ProviderUnavailable)).await;
+        check(&["ab", "cd"], Err(ErrorKind::Corruption)).await;
+        let mapped = download(&["ab"]).map_stream(|inner| Box::pin(inner));
+        assert!(mapped.bytes(5).await.is_err());
     }
 }

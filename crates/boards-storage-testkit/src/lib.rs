@@ -5,6 +5,8 @@
 //! - [`conformance`]: the suite that a provider, ours or a third party's, must pass.
 //! - [`catalog`]: the suite that a catalog must pass.
 //! - [`Script`]: a layer that fails, stalls, delays or answers call by call, and records the calls.
+//! - [`faults`]: any provider behind faults, by chance and repeatable by a seed, or on demand.
+//! - [`Dice`]: random numbers that a seed repeats.
 //! - [`ManualClock`]: a clock that a test moves.
 //! - [`CurlExecutor`]: a client that has nothing but a signed request.
 //! - [`TestServer`]: where tests find the servers they talk to.
@@ -34,21 +36,28 @@ pub mod catalog;
 mod clock;
 pub mod conformance;
 mod curl;
+mod dice;
 mod executor;
+pub mod faults;
+mod late;
 mod memory;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 mod run;
 mod script;
 mod server;
+mod step;
 #[cfg(feature = "supabase")]
 mod supabase;
 
 pub use clock::ManualClock;
 pub use curl::CurlExecutor;
+pub use dice::Dice;
 pub use executor::{SignedRequestExecutor, SignedResponse};
+pub use late::LateListing;
 pub use memory::{MemoryBuilder, MemoryProvider, MemorySettings};
-pub use script::{Call, Script, Step};
+pub use script::{Call, Script};
 pub use server::TestServer;
+pub use step::{KeyFault, Step};
 #[cfg(feature = "supabase")]
 pub use supabase::{SupabaseBackend, SupabaseDouble, SupabaseFault, SupabaseLocation, SupabaseOptions};

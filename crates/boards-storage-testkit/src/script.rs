@@ -1,60 +1,18 @@
 //! A layer that does what a test tells it: fails, stalls, delays or answers, call by call, and records the calls.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use boards_storage_core::{
-    ByteRange, ByteStream, Content, DownloadOutcome, ETag, Error, Layer, Next, Operation, OperationKind,
-    Outcome, Result, SharedProvider, Stack, StorageKey,
+    ByteRange, ETag, Layer, Next, Operation, OperationKind, Outcome, Result, SharedProvider, Stack,
+    StorageKey,
 };
-use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// What happens to one call.
-pub enum Step {
-    /// It goes through.
-    Pass,
-    /// It fails before anything reaches the store.
-    FailBefore(Error),
-    /// It fails after the store has done it: the answer is lost.
-    FailAfter(Error),
-    /// It fails after this many bytes of its content were read; without content, at once. The store gets nothing.
-    FailMidway(u64, Error),
-    /// It goes through, but the stream that it returns gives this many bytes, or entries of a listing, and then the
-    /// error. An outcome without a stream goes through.
-    BreakStream(u64, Error),
-    /// It goes through, but the stream that it returns gives this many bytes or entries and then nothing, ever.
-    StallStream(u64),
-    /// It never answers, and nothing reaches the store.
-    Stall,
-    /// It never answers, but the store has done it.
-    StallAfter,
-    /// It waits so long by tokio's clock, then it goes through.
-    Delay(Duration),
-    /// It is answered so, and nothing reaches the store.
-    Answer(Outcome),
-}
-
-impl fmt::Debug for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pass => "Pass",
-            Self::FailBefore(_) => "FailBefore",
-            Self::FailAfter(_) => "FailAfter",
-            Self::FailMidway(..) => "FailMidway",
-            Self::BreakStream(..) => "BreakStream",
-            Self::StallStream(_) => "StallStream",
-            Self::Stall => "Stall",
-            Self::StallAfter => "StallAfter",
-            Self::Delay(_) => "Delay",
-            Self::Answer(_) => "Answer",
-        })
-    }
-}
+use crate::step::Step;
 
 /// A call that came by.
 #[derive(Clone, Debug)]
@@ -72,6 +30,24 @@ pub struct Call {
     pub range: Option<ByteRange>,
     /// The entity tag that a download requires.
     pub if_match: Option<ETag>,
+}
+
+/// The steps that wait for their calls, by the kind of the call.
+#[derive(Debug, Default)]
+pub(crate) struct Steps(BTreeMap<OperationKind, VecDeque<Step>>);
+
+impl Steps {
+    pub(crate) fn push(&mut self, kind: OperationKind, step: Step) {
+        self.0.entry(kind).or_default().push_back(step);
+    }
+
+    pub(crate) fn next(&mut self, kind: OperationKind) -> Option<Step> {
+        self.0.get_mut(&kind)?.pop_front()
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.0.values().map(VecDeque::len).sum()
+    }
 }
 
 type Otherwise = Box<dyn Fn(&Operation) -> Step + Send + Sync>;
@@ -100,7 +76,7 @@ type Otherwise = Box<dyn Fn(&Operation) -> Step + Send + Sync>;
 /// ```
 #[derive(Default)]
 pub struct Script {
-    steps: Mutex<Vec<(OperationKind, VecDeque<Step>)>>,
+    steps: Mutex<Steps>,
     otherwise: Mutex<Option<Otherwise>>,
     calls: Mutex<Vec<Call>>,
 }
@@ -120,12 +96,7 @@ impl Script {
 
     /// Adds what happens to the next call of this kind that has no step yet.
     pub fn push(&self, kind: OperationKind, step: Step) {
-        let mut steps = self.steps.lock();
-        if let Some((_, queue)) = steps.iter_mut().find(|(known, _)| *known == kind) {
-            queue.push_back(step);
-        } else {
-            steps.push((kind, VecDeque::from([step])));
-        }
+        self.steps.lock().push(kind, step);
     }
 
     /// Adds what happens to the next `count` calls of this kind.
@@ -142,7 +113,7 @@ impl Script {
 
     /// Forgets all steps: everything goes through from now on.
     pub fn clear(&self) {
-        self.steps.lock().clear();
+        *self.steps.lock() = Steps::default();
         *self.otherwise.lock() = None;
     }
 
@@ -161,7 +132,7 @@ impl Script {
     /// Returns how many steps are still waiting for their call.
     #[must_use]
     pub fn steps_left(&self) -> usize {
-        self.steps.lock().iter().map(|(_, queue)| queue.len()).sum()
+        self.steps.lock().left()
     }
 
     fn record(&self, operation: &Operation) {
@@ -180,13 +151,7 @@ impl Script {
     }
 
     fn next_step(&self, operation: &Operation) -> Step {
-        let kind = operation.kind();
-        let queued = self
-            .steps
-            .lock()
-            .iter_mut()
-            .find(|(known, _)| *known == kind)
-            .and_then(|(_, queue)| queue.pop_front());
+        let queued = self.steps.lock().next(operation.kind());
         queued.unwrap_or_else(|| {
             self.otherwise
                 .lock()
@@ -212,87 +177,6 @@ impl Layer for Script {
 
     async fn around(&self, operation: Operation, next: Next) -> Result<Outcome> {
         self.record(&operation);
-        match self.next_step(&operation) {
-            Step::Pass => next.run(operation).await,
-            Step::FailBefore(error) => Err(error),
-            Step::FailAfter(error) => {
-                next.run(operation).await?;
-                Err(error)
-            }
-            Step::FailMidway(bytes, error) => {
-                if let Some(content) = operation.content() {
-                    read_some(content, bytes).await?;
-                }
-                Err(error)
-            }
-            Step::BreakStream(after, error) => Ok(cut(next.run(operation).await?, after, Some(error))),
-            Step::StallStream(after) => Ok(cut(next.run(operation).await?, after, None)),
-            Step::Stall => std::future::pending().await,
-            Step::StallAfter => {
-                next.run(operation).await?;
-                std::future::pending().await
-            }
-            Step::Delay(time) => {
-                tokio::time::sleep(time).await;
-                next.run(operation).await
-            }
-            Step::Answer(outcome) => Ok(outcome),
-        }
+        self.next_step(&operation).run(operation, next).await
     }
-}
-
-async fn read_some(content: &Content, bytes: u64) -> Result<()> {
-    let mut pieces = content.open().await?;
-    let mut seen = 0;
-    while seen < bytes
-        && let Some(piece) = pieces.next().await.transpose()?
-    {
-        seen += piece.len() as u64;
-    }
-    Ok(())
-}
-
-/// Ends the stream of an outcome after so many bytes or entries: with the error, or never where there is none.
-fn cut(outcome: Outcome, after: u64, error: Option<Error>) -> Outcome {
-    match outcome {
-        Outcome::Download(download) => match *download {
-            DownloadOutcome::Object(object) => {
-                let object = object.map_stream(|inner| cut_bytes(inner, after, error));
-                Outcome::Download(Box::new(DownloadOutcome::Object(object)))
-            }
-            DownloadOutcome::NotModified(answer) => {
-                Outcome::Download(Box::new(DownloadOutcome::NotModified(answer)))
-            }
-        },
-        Outcome::List(entries) => {
-            let after = usize::try_from(after).unwrap_or(usize::MAX);
-            Outcome::List(Box::pin(entries.take(after).chain(end(error))))
-        }
-        other => other,
-    }
-}
-
-fn cut_bytes(inner: ByteStream, after: u64, error: Option<Error>) -> ByteStream {
-    let head = inner.scan(after, |left, piece| {
-        let shown = match piece {
-            Ok(_) if *left == 0 => None,
-            Ok(mut piece) => {
-                piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= piece.len() as u64;
-                Some(Ok(piece))
-            }
-            Err(error) => Some(Err(error)),
-        };
-        std::future::ready(shown)
-    });
-    Box::pin(head.chain(end(error)))
-}
-
-fn end<T: Send + 'static>(error: Option<Error>) -> impl stream::Stream<Item = Result<T>> + Send + 'static {
-    stream::once(async move {
-        match error {
-            Some(error) => Err(error),
-            None => std::future::pending().await,
-        }
-    })
 }

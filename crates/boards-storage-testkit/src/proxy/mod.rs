@@ -43,6 +43,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use self::fault::{Answer, Fault, Rule};
@@ -99,6 +100,7 @@ impl FaultProxy {
             options,
             rules: Mutex::default(),
             log: Log::default(),
+            reach: watch::Sender::new(Reach::Up),
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -130,6 +132,17 @@ impl FaultProxy {
     /// Forgets all rules: everything goes through from now on.
     pub fn clear(&self) {
         self.shared.rules.lock().clear();
+    }
+
+    /// Takes the server away, as if it had been killed: open connections end, and further ones are reset, until
+    /// [`FaultProxy::up`].
+    pub fn down(&self) {
+        self.shared.reach.send_replace(Reach::Down);
+    }
+
+    /// Gives the server back.
+    pub fn up(&self) {
+        self.shared.reach.send_replace(Reach::Up);
     }
 
     /// Returns how many rules still wait for a request, those for all requests included.
@@ -172,6 +185,14 @@ struct Shared {
     options: ProxyOptions,
     rules: Mutex<Vec<Rule>>,
     log: Log,
+    reach: watch::Sender<Reach>,
+}
+
+/// Whether the server can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    Up,
+    Down,
 }
 
 impl Shared {
@@ -188,12 +209,24 @@ impl Shared {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     // Ends its connections with itself.
     let mut connections = JoinSet::new();
+    let mut reach = shared.reach.subscribe();
     loop {
         tokio::select! {
             Ok((client, _)) = listener.accept() => {
-                connections.spawn(exchange::serve(Arc::clone(&shared), client));
+                let is_up = *reach.borrow() == Reach::Up;
+                if is_up {
+                    connections.spawn(exchange::serve(Arc::clone(&shared), client));
+                } else {
+                    // Its close is a reset.
+                    let _ = client.set_zero_linger();
+                }
             }
             Some(_) = connections.join_next() => {}
+            Ok(()) = reach.changed() => {
+                if *reach.borrow_and_update() == Reach::Down {
+                    connections.abort_all();
+                }
+            }
         }
     }
 }

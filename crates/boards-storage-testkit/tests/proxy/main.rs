@@ -381,3 +381,27 @@ async fn a_dropped_proxy_ends_its_connections() {
     assert!(ended.is_ok(), "the connection ends");
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens");
 }
+
+#[tokio::test]
+async fn a_server_that_is_taken_away_ends_every_connection_until_it_is_back() {
+    let (_upstream, proxy) = start().await;
+    let mut open = TcpStream::connect(proxy.address()).await.expect("it listens");
+    open.write_all(b"GET /a HTTP/1.1\r\n").await.expect("sent");
+    proxy.down();
+    let mut rest = Vec::new();
+    // Whichever way it ends, it ends.
+    let ended = timeout(Duration::from_secs(5), open.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok() && rest.is_empty());
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(proxy.address()).await.expect("it listens");
+        let _ = client.write_all(&get("/a")).await;
+        let ended = timeout(Duration::from_secs(5), client.read_to_end(&mut rest)).await;
+        assert!(ended.expect("at once").is_err() && rest.is_empty());
+    }
+    let requests = proxy.totals().requests;
+    proxy.up();
+    // The server itself answers: it has no such object.
+    let (answer, seen) = send(&proxy, &get("/a")).await;
+    assert_eq!((parse(&answer).0, seen), (404, Seen::Closed));
+    assert_eq!(proxy.totals().requests, requests + 1);
+}

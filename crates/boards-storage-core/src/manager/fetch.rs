@@ -52,8 +52,9 @@ impl StorageManager {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Err(failure
-            .unwrap_or_else(|| Error::new(ErrorKind::Corruption, "the record names no place of its bytes")))
+        let failure = failure
+            .unwrap_or_else(|| Error::new(ErrorKind::Corruption, "the record names no place of its bytes"));
+        Err(self.lost_or_gone(&record, failure).await)
     }
 
     async fn fetch_replica(

@@ -93,8 +93,24 @@ impl StorageManager {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Err(failure
-            .unwrap_or_else(|| Error::new(ErrorKind::Corruption, "the record names no place of its bytes")))
+        let failure = failure
+            .unwrap_or_else(|| Error::new(ErrorKind::Corruption, "the record names no place of its bytes"));
+        Err(self.lost_or_gone(&record, failure).await)
+    }
+
+    /// Tells bytes that were lost from those whose version was deleted since its record was looked up: records go
+    /// first, so the catalog knows.
+    pub(super) async fn lost_or_gone(&self, record: &ArtifactRecord, error: Error) -> Error {
+        if error.kind() != ErrorKind::Corruption {
+            return error;
+        }
+        let version = VersionSelector::Id(record.version);
+        match self.inner.catalog.find(&record.variant, version).await {
+            Ok(None) => Error::not_found("the version was deleted while it was opened")
+                .with_key(&record.primary().key)
+                .with_source(error),
+            Ok(Some(_)) | Err(_) => error,
+        }
     }
 
     async fn open_replica(
@@ -115,18 +131,7 @@ impl StorageManager {
             .await
             .map_err(|error| lost(record, error))?;
         let opened = opened.into_object()?;
-        if opened.metadata().size_bytes != record.size_bytes {
-            let found = opened.metadata().size_bytes;
-            return Err(Error::new(
-                ErrorKind::Corruption,
-                format!(
-                    "the record says {} bytes, the store has {found}",
-                    record.size_bytes
-                ),
-            )
-            .with_key(&replica.key));
-        }
-        let mut metadata = ObjectMetadata::clone(opened.metadata());
+        let mut metadata = same_size(record, ObjectMetadata::clone(opened.metadata()))?;
         metadata.attributes = record.attributes.clone();
         metadata.digest = Some(record.digest);
         metadata.created = Some(record.created_at);
@@ -202,10 +207,14 @@ impl StorageManager {
         let replica = record.primary();
         let provider = self.provider(&replica.provider)?;
         let call = CallOptions::default().with_context(context.clone());
-        let mut object = provider
-            .metadata(&replica.key, &call)
-            .await
-            .map_err(|error| lost(&record, error))?;
+        let found = provider.metadata(&replica.key, &call).await;
+        let found = found
+            .map_err(|error| lost(&record, error))
+            .and_then(|found| same_size(&record, found));
+        let mut object = match found {
+            Ok(object) => object,
+            Err(error) => return Err(self.lost_or_gone(&record, error).await),
+        };
         object
             .attributes
             .user_metadata
@@ -285,6 +294,21 @@ impl StorageManager {
         };
         Ok(ArtifactReference::new(record, url))
     }
+}
+
+/// Checks that the store has an object as large as the record's.
+fn same_size(record: &ArtifactRecord, found: ObjectMetadata) -> Result<ObjectMetadata> {
+    if found.size_bytes == record.size_bytes {
+        return Ok(found);
+    }
+    Err(Error::new(
+        ErrorKind::Corruption,
+        format!(
+            "the record says {} bytes, the store has {}",
+            record.size_bytes, found.size_bytes
+        ),
+    )
+    .with_key(&found.key))
 }
 
 /// A store that does not have what the record says has lost or changed it.

@@ -1,7 +1,13 @@
 //! Store, find, open, list, overwrite, delete.
 
+use std::time::Duration;
+
 use boards_storage::prelude::*;
-use boards_storage::{CallContext, PresignDownloadOptions, StorageProvider, VersionSelector};
+use boards_storage::{
+    CallContext, FileDownloadOptions, OperationKind, PresignDownloadOptions, StorageProvider, VersionSelector,
+};
+
+use boards_storage_testkit::Step;
 
 use crate::world::{World, check_kind, image, locate, stream};
 
@@ -320,4 +326,63 @@ async fn damaged_bytes_are_corruption() {
         .await
         .expect("deleted");
     check_kind(world.read(&reference).await, ErrorKind::Corruption);
+}
+
+/// Something looks at an artifact, and a delete comes between its record and its bytes.
+async fn check_gone(kind: OperationKind, look: impl AsyncFnOnce(&World, ArtifactReference) -> Result<()>) {
+    let world = World::new();
+    let reference = world.put(image("a"), "pixels").await.expect("stored");
+    world.script.push(kind, Step::Delay(Duration::from_secs(1)));
+    let looked = look(&world, reference.clone());
+    let delete = async {
+        let context = CallContext::default();
+        let deleted = world.manager.delete_variant(&reference, &context).await;
+        assert!(deleted.expect("deleted").existed());
+    };
+    let (looked, ()) = futures_util::future::join(looked, delete).await;
+    check_kind(looked, ErrorKind::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_loses_against_a_delete_hears_that_it_is_gone_not_that_it_is_lost() {
+    check_gone(OperationKind::Download, async |world, reference| {
+        world.read(&reference).await.map(drop)
+    })
+    .await;
+    check_gone(OperationKind::Metadata, async |world, reference| {
+        let context = CallContext::default();
+        world
+            .manager
+            .artifact_metadata(&reference, &context)
+            .await
+            .map(drop)
+    })
+    .await;
+    check_gone(OperationKind::Download, async |world, reference| {
+        let file = tempfile::tempfile().expect("a file");
+        let options = FileDownloadOptions::default();
+        world
+            .manager
+            .fetch_artifact(&reference, file, &options)
+            .await
+            .map(drop)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_object_of_another_size_is_corruption() {
+    let world = World::new();
+    let reference = world.put(image("a"), "pixels").await.expect("stored");
+    for by in [-1, 1] {
+        world.script.push(OperationKind::Metadata, Step::WrongLength(by));
+        let described = world
+            .manager
+            .artifact_metadata(&reference, &CallContext::default())
+            .await;
+        check_kind(described, ErrorKind::Corruption);
+        world.script.push(OperationKind::Download, Step::WrongLength(by));
+        check_kind(world.read(&reference).await, ErrorKind::Corruption);
+    }
+    assert!(world.read(&reference).await.is_ok());
 }

@@ -89,7 +89,10 @@ pub(super) fn is_doubtful(operation: &Operation, error: &Error) -> bool {
     let is_refused = matches!(kind, ErrorKind::AlreadyExists | ErrorKind::PreconditionFailed);
     match operation {
         Operation::Upload { options, .. } => is_refused && options.write_id.is_some(),
-        Operation::Copy { options, .. } => is_refused && options.write_id.is_some(),
+        // The source may have gone since the copy was made.
+        Operation::Copy { options, .. } => {
+            is_refused && options.write_id.is_some() || kind == ErrorKind::NotFound
+        }
         Operation::CompleteUpload { upload, .. } => {
             upload.write_id.is_some() && (is_refused || kind == ErrorKind::NotFound)
         }
@@ -100,6 +103,16 @@ pub(super) fn is_doubtful(operation: &Operation, error: &Error) -> bool {
 
 /// Finds out what a [doubtful](is_doubtful) answer means.
 pub(super) async fn after_repeat(attempts: &Attempts, policy: &Policy, error: Error) -> Result<Outcome> {
+    let is_nameless_copy =
+        attempts.write_id.is_none() && matches!(attempts.operation, Operation::Copy { .. });
+    if is_nameless_copy {
+        return Err(unknown(
+            attempts,
+            error.kind(),
+            "the copy has no name by which it could be recognised",
+            error,
+        ));
+    }
     let Some(look) = look(attempts) else {
         return Err(attempts.counted(error));
     };
@@ -114,7 +127,10 @@ pub(super) async fn after_repeat(attempts: &Attempts, policy: &Policy, error: Er
         }
         (Ok(_), _) => Err(attempts.counted(error)),
         (Err(found), _) if found.kind() == ErrorKind::NotFound => Err(attempts.counted(error)),
-        (Err(found), _) => Err(unknown(attempts, &error, found)),
+        (Err(found), _) => {
+            let why = "the key cannot be looked at to tell whether the first one worked";
+            Err(unknown(attempts, error.kind(), why, found))
+        }
     }
 }
 
@@ -151,14 +167,10 @@ fn success(attempts: &Attempts, found: Box<ObjectMetadata>) -> Outcome {
     }
 }
 
-fn unknown(attempts: &Attempts, answer: &Error, source: Error) -> Error {
+fn unknown(attempts: &Attempts, answer: ErrorKind, why: &str, source: Error) -> Error {
     let error = Error::new(
         ErrorKind::OutcomeUnknown,
-        format!(
-            "the answer to an attempt was lost, the next was answered {}, and the key cannot be looked at to tell \
-             whether the first one worked",
-            answer.kind()
-        ),
+        format!("the answer to an attempt was lost, the next was answered {answer}, and {why}"),
     );
     Place::new(&attempts.operation, &attempts.next)
         .mark(error)

@@ -300,6 +300,52 @@ async fn a_copy_is_settled() {
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
 }
 
+/// Copies over one lost answer, and the source is gone when the second attempt comes.
+async fn copy_of_what_went(step: Step, options: &CopyOptions) -> (Bench, Result<ObjectMetadata>) {
+    let bench = bench();
+    bench.put("a", "source").await;
+    bench.script.push(OperationKind::Copy, step);
+    let (from, to) = (key("a"), key("b"));
+    let copy = bench.stack.copy(&from, &to, options);
+    let delete = async {
+        // The first attempt is made at once, the second after a wait.
+        tokio::task::yield_now().await;
+        bench
+            .memory
+            .delete(&key("a"), &DeleteOptions::default())
+            .await
+            .expect("deleted");
+    };
+    let (copied, ()) = futures_util::future::join(copy, delete).await;
+    (bench, copied)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_whose_source_went_after_it_was_made_is_no_failure() {
+    let named = CopyOptions::default().with_write_id(WriteId::fresh());
+    let (bench, copied) = copy_of_what_went(Step::FailAfter(timed_out()), &named).await;
+    let found = bench.find("b").await.expect("it was made");
+    assert_eq!(
+        found,
+        (
+            copied.expect("its own name is there"),
+            Bytes::from_static(b"source")
+        )
+    );
+    let (_, copied) = copy_of_what_went(Step::FailBefore(timed_out()), &named).await;
+    assert_eq!(copied.expect_err("nothing was made").kind(), ErrorKind::NotFound);
+    // Without a name nobody can tell.
+    let (_, copied) = copy_of_what_went(Step::FailAfter(timed_out()), &CopyOptions::default()).await;
+    let error = copied.expect_err("unknown");
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::OutcomeUnknown, 2));
+    let (_, copied) = copy_of_what_went(
+        Step::FailBefore(throttled(Duration::from_secs(1))),
+        &CopyOptions::default(),
+    )
+    .await;
+    assert_eq!(copied.expect_err("nothing was done").kind(), ErrorKind::NotFound);
+}
+
 /// Completes an upload in parts over one lost answer.
 async fn complete(bench: &Bench, options: CreateUploadOptions) -> Result<ObjectMetadata> {
     let stack = &bench.stack;

@@ -3,10 +3,14 @@
 //! Nothing is installed that the package manager of the system or rustup could not bring.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 
 use crate::process;
+
+/// Whether this run has fetched apt's lists of packages, which takes seconds.
+static LISTS_ARE_NEW: AtomicBool = AtomicBool::new(false);
 
 /// Makes sure that `program` is in the `PATH`: installs `apt_package` where we are root and apt is there.
 pub(crate) fn program(program: &str, apt_package: &str) -> Result<()> {
@@ -45,7 +49,9 @@ fn packages_for(needed: &str, apt_packages: &[&str]) -> Result<()> {
         bail!("needed and not installed: {needed}: install it, on Debian `apt-get install {listed}`");
     }
     eprintln!("needed and not installed: {needed}: installing {listed}");
-    process::run(&mut process::command("apt-get", &["update"]))?;
+    if !LISTS_ARE_NEW.swap(true, Ordering::Relaxed) {
+        process::run(&mut process::command("apt-get", &["update"]))?;
+    }
     let arguments = [&["install", "-y", "--no-install-recommends"], apt_packages].concat();
     process::run(process::command("apt-get", &arguments).env("DEBIAN_FRONTEND", "noninteractive"))
 }
@@ -95,8 +101,9 @@ fn is_in_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| is_executable(&folder.join(program)))
 }
 
+/// Whether a file can be run as a program.
 #[cfg(unix)]
-fn is_executable(path: &Path) -> bool {
+pub(crate) fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
 
     path.metadata()
@@ -104,11 +111,12 @@ fn is_executable(path: &Path) -> bool {
 }
 
 #[cfg(not(unix))]
-fn is_executable(path: &Path) -> bool {
+pub(crate) fn is_executable(path: &Path) -> bool {
     path.is_file() || path.with_extension("exe").is_file()
 }
 
-fn is_root() -> bool {
+/// Whether we are the superuser.
+pub(crate) fn is_root() -> bool {
     process::capture(&mut process::command("id", &["-u"])).is_ok_and(|output| output.trim_ascii() == b"0")
 }
 

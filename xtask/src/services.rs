@@ -5,10 +5,13 @@
 //! loopback address alone, is known by its process ids and is ended by them. Its logs stay when it has ended.
 
 mod ceph;
+mod clamd;
 mod fake_gcs;
 mod garage;
 mod place;
+mod postgres;
 mod probe;
+mod redis;
 mod session;
 mod state;
 
@@ -23,7 +26,14 @@ use crate::workspace::Workspace;
 pub(crate) use self::session::{Choice, Session};
 
 /// Every server, in the order in which they are started.
-const SERVICES: &[Service] = &[ceph::SERVICE, fake_gcs::SERVICE, garage::SERVICE];
+const SERVICES: &[Service] = &[
+    ceph::SERVICE,
+    fake_gcs::SERVICE,
+    postgres::SERVICE,
+    redis::SERVICE,
+    clamd::SERVICE,
+    garage::SERVICE,
+];
 
 /// The names and values by which tests find a server.
 pub(crate) type Environment = Vec<(String, String)>;
@@ -73,6 +83,8 @@ enum Weight {
 enum Ending {
     /// It is asked, and killed if it does not end within seconds.
     Asked,
+    /// It is interrupted, since one that is asked waits for its clients, and killed if it does not end within seconds.
+    Interrupted,
     /// It keeps nothing, and takes long to end when it is asked.
     Killed,
 }

@@ -13,8 +13,15 @@ pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) skipped: Vec<Skipped>,
-    /// The conformance tests that passed, by test binary and suite.
-    pub(crate) conformance: BTreeMap<(String, String), u64>,
+    /// The conformance tests that ran, by test binary and suite.
+    pub(crate) conformance: BTreeMap<(String, String), Ran>,
+}
+
+/// How many tests of a conformance suite ran, and what came of it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
 }
 
 /// A test that exists and did not run.
@@ -47,22 +54,35 @@ impl Tally {
 
     /// Notes a test that passed, if it is one of a conformance suite: `binary suite::group::test`.
     pub(crate) fn note_passed(&mut self, binary: &str, test: &str) {
+        if let Some(ran) = self.conformance_of(binary, test) {
+            ran.passed += 1;
+        }
+    }
+
+    /// Notes a test that failed, if it is one of a conformance suite.
+    pub(crate) fn note_failed(&mut self, binary: &str, test: &str) {
+        if let Some(ran) = self.conformance_of(binary, test) {
+            ran.failed += 1;
+        }
+    }
+
+    fn conformance_of(&mut self, binary: &str, test: &str) -> Option<&mut Ran> {
         let crate_name = binary.strip_suffix("::conformance").or_else(|| {
             // `cargo test` says no more than the target's name.
             (binary == CONFORMANCE).then_some(binary)
-        });
-        if let (Some(crate_name), Some((suite, _))) = (crate_name, test.split_once("::")) {
-            let suite = (crate_name.to_owned(), suite.to_owned());
-            *self.conformance.entry(suite).or_default() += 1;
-        }
+        })?;
+        let suite = (crate_name.to_owned(), test.split_once("::")?.0.to_owned());
+        Some(self.conformance.entry(suite).or_default())
     }
 
     pub(crate) fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped.extend(other.skipped);
-        for (suite, passed) in other.conformance {
-            *self.conformance.entry(suite).or_default() += passed;
+        for (suite, Ran { passed, failed }) in other.conformance {
+            let ran = self.conformance.entry(suite).or_default();
+            ran.passed += passed;
+            ran.failed += failed;
         }
     }
 
@@ -80,12 +100,12 @@ impl Tally {
         }
     }
 
-    /// Prints each conformance suite with what passed and what was skipped, counted by what it needs; then all else
-    /// that was skipped, by name.
+    /// Prints a table of the conformance suites with what they came to and what was skipped, counted by what it needs;
+    /// then all else that was skipped, by name.
     pub(crate) fn print_skipped(&self) {
         let (suites, others) = self.lines();
         if !suites.is_empty() {
-            println!("\nconformance (suite: passed, skipped by what the provider does not have)");
+            println!("\n== conformance: the same tests over each provider");
         }
         suites.iter().for_each(|line| println!("  {line}"));
         if !self.skipped.is_empty() {
@@ -94,11 +114,11 @@ impl Tally {
         others.iter().for_each(|line| println!("  {line}"));
     }
 
-    /// Returns a line for each conformance suite, and one for each other test that was skipped.
+    /// Returns the lines of the table of the conformance suites, and one for each other test that was skipped.
     fn lines(&self) -> (Vec<String>, Vec<String>) {
         let mut suites: BTreeMap<(&str, &str), Suite<'_>> = BTreeMap::new();
-        for ((binary, suite), passed) in &self.conformance {
-            suites.entry((binary, suite)).or_default().passed += passed;
+        for ((binary, suite), ran) in &self.conformance {
+            suites.entry((binary, suite)).or_default().ran = *ran;
         }
         let mut others = Vec::new();
         for Skipped { name, reason } in &self.skipped {
@@ -115,23 +135,7 @@ impl Tally {
                 (None, None) => others.push(format!("{name}: no reason given")),
             }
         }
-        let suites = suites.iter().map(|((binary, suite), Suite { passed, skipped })| {
-            let needs: Vec<_> = skipped
-                .iter()
-                .map(|(need, count)| format!("{need} ({count})"))
-                .collect();
-            let skipped: u64 = skipped.values().sum();
-            let head = format!(
-                "{:42} {passed:4} passed, {skipped:4} skipped",
-                format!("{binary} {suite}")
-            );
-            if needs.is_empty() {
-                head
-            } else {
-                format!("{head}: {}", needs.join(", "))
-            }
-        });
-        (suites.collect(), others)
+        (table(&suites), others)
     }
 
     /// Prints the closing line, which must be the last of the output, and turns failures into an exit code.
@@ -148,9 +152,34 @@ impl Tally {
 /// What became of one conformance suite.
 #[derive(Debug, Default)]
 struct Suite<'a> {
-    passed: u64,
+    ran: Ran,
     /// What was skipped, by what it needs.
     skipped: BTreeMap<&'a str, u64>,
+}
+
+/// A line for each suite below a heading, and for each reason why a test of it was skipped.
+fn table(suites: &BTreeMap<(&str, &str), Suite<'_>>) -> Vec<String> {
+    let name = |(binary, suite): &(&str, &str)| format!("{binary}: {suite}");
+    let width = suites.keys().map(|suite| name(suite).len()).max().unwrap_or(0);
+    let row = |name: &str, [passed, failed, skipped]: [&str; 3], why: &str| {
+        let line = format!("{name:width$}  {passed:>6}  {failed:>6}  {skipped:>7}  {why}");
+        line.trim_end().to_owned()
+    };
+    let mut lines = Vec::new();
+    for (suite, Suite { ran, skipped }) in suites {
+        let total: u64 = skipped.values().sum();
+        let counts = [ran.passed, ran.failed, total].map(|count| count.to_string());
+        let mut reasons = skipped.iter().map(|(need, count)| format!("{count:3} {need}"));
+        let first = reasons.next().unwrap_or_default();
+        let counts = counts.each_ref().map(String::as_str);
+        lines.push(row(&name(suite), counts, &first));
+        lines.extend(reasons.map(|reason| row("", [""; 3], &reason)));
+    }
+    if !lines.is_empty() {
+        let names = ["passed", "failed", "skipped"];
+        lines.insert(0, row("crate: provider", names, "of these, and why"));
+    }
+    lines
 }
 
 /// Reads `binary [need] suite::group::test`, or the same without a binary.
@@ -188,6 +217,7 @@ mod tests {
         tally.note_passed("s3::conformance", "ceph::list::a");
         tally.note_passed("s3::conformance", "garage::list::a");
         tally.note_passed("s3::live", "curl::a");
+        tally.note_failed("s3::conformance", "garage::list::b");
         let (suites, others) = tally.lines();
         let suites: Vec<_> = suites
             .iter()
@@ -196,9 +226,11 @@ mod tests {
         assert_eq!(
             suites,
             [
-                "conformance other 0 passed, 1 skipped: needs copy (1)",
-                "s3 ceph 1 passed, 3 skipped: needs access (1), needs copy (2)",
-                "s3 garage 1 passed, 0 skipped",
+                "crate: provider passed failed skipped of these, and why",
+                "conformance: other 0 0 1 1 needs copy",
+                "s3: ceph 1 0 3 1 needs access",
+                "2 needs copy",
+                "s3: garage 1 1 0",
             ]
         );
         assert_eq!(

@@ -7,6 +7,7 @@
 
 mod harness;
 mod runner;
+mod suites;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -80,12 +80,15 @@ impl Workspace {
             .with_context(|| format!("the workspace has no crate `{name}`: check `cargo metadata --no-deps`"))
     }
 
+    /// What each program that runs tests finds in its environment.
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.environment.iter().map(|(name, value)| (name, value))
+    }
+
     /// `cargo SUBCOMMAND …` at the workspace's root.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = process::command("cargo", arguments);
-        command
-            .current_dir(self.root())
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.current_dir(self.root()).envs(self.environment());
         command
     }
 }

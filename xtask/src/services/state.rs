@@ -50,14 +50,17 @@ impl Process {
         }
     }
 
+    fn signal_or_kill(&self, signal: &str) {
+        self.signal(signal);
+        if !self.is_gone_within(ENDING_TIME_MAX) {
+            self.signal("-KILL");
+        }
+    }
+
     fn end(&self, ending: Ending) -> Result<()> {
         match ending {
-            Ending::Asked => {
-                self.signal("-TERM");
-                if !self.is_gone_within(ENDING_TIME_MAX) {
-                    self.signal("-KILL");
-                }
-            }
+            Ending::Asked => self.signal_or_kill("-TERM"),
+            Ending::Interrupted => self.signal_or_kill("-INT"),
             Ending::Killed => self.signal("-KILL"),
         }
         if !self.is_gone_within(ENDING_TIME_MAX) {
@@ -131,7 +134,11 @@ impl State {
 
     /// The address among what the tests read.
     pub(super) fn address(&self) -> Option<&str> {
-        let is_address = |name: &str| name.ends_with("__ENDPOINT") || name.ends_with("__URL");
+        let is_address = |name: &str| {
+            ["__ENDPOINT", "__URL", "__ADDRESS"]
+                .iter()
+                .any(|end| name.ends_with(end))
+        };
         let mut found = self.environment.iter().filter(|(name, _)| is_address(name));
         found.next().map(|(_, value)| value.as_str())
     }

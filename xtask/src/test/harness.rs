@@ -26,11 +26,10 @@ impl LibtestReader {
             self.tally.failed += count(result, "failed");
         } else if let Some(ignored) = ignored_test(line) {
             self.tally.skipped.push(ignored);
-        } else if let Some(test) = line
-            .strip_prefix("test ")
-            .and_then(|line| line.strip_suffix(" ... ok"))
-        {
-            self.tally.note_passed(&self.binary, test.trim());
+        } else if let Some(test) = ended_test(line, "ok") {
+            self.tally.note_passed(&self.binary, &test);
+        } else if let Some(test) = ended_test(line, "FAILED") {
+            self.tally.note_failed(&self.binary, &test);
         } else if let Some(source) = line.trim_start().strip_prefix("Running ") {
             let is_conformance = source.starts_with("tests/conformance/");
             self.binary = if is_conformance { CONFORMANCE } else { "" }.to_owned();
@@ -66,8 +65,14 @@ impl NextestReader {
     pub(crate) fn read(&mut self, line: &str) -> Echo {
         if let Some((status, rest)) = nextest_status(line) {
             self.passed_test = (status == "PASS").then(|| test_in_status(rest));
-            if let Some((binary, test)) = self.passed_test.as_deref().and_then(|test| test.split_once(' ')) {
-                self.conformance.note_passed(binary, test);
+            let test = test_in_status(rest);
+            match (status, test.split_once(' ')) {
+                ("PASS", Some((binary, test))) => self.conformance.note_passed(binary, test),
+                // After the summary the failures are listed once more.
+                ("FAIL", Some((binary, test))) if self.summary.is_none() => {
+                    self.conformance.note_failed(binary, test)
+                }
+                _ => {}
             }
             if status == "Summary" {
                 self.summary = Some(summary(rest));
@@ -173,6 +178,12 @@ pub(crate) fn ignored_test(line: &str) -> Option<Skipped> {
     })
 }
 
+/// Reads `test NAME ... OUTCOME`.
+pub(crate) fn ended_test(line: &str, outcome: &str) -> Option<String> {
+    let name = line.strip_prefix("test ")?.strip_suffix(outcome)?;
+    Some(collapse(name.strip_suffix(" ... ")?))
+}
+
 fn collapse(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -218,7 +229,7 @@ pub(crate) fn ignored_suites(listing: &[u8]) -> Result<Vec<IgnoredSuite>> {
 #[cfg(test)]
 mod tests {
     use super::{Echo, LibtestReader, NextestReader, ignored_suites, ignored_test};
-    use crate::tally::{Skipped, Tally};
+    use crate::tally::{Ran, Skipped, Tally};
 
     fn skipped(name: &str, reason: Option<&str>) -> Skipped {
         Skipped {
@@ -258,7 +269,8 @@ mod tests {
 
     #[test]
     fn conformance_is_counted_by_suite() {
-        let expected = [(("s3".to_owned(), "ceph".to_owned()), 2)];
+        let ran = |passed, failed| Ran { passed, failed };
+        let expected = [(("s3".to_owned(), "ceph".to_owned()), ran(2, 1))];
         let mut nextest = NextestReader::default();
         for line in [
             "        PASS [   0.005s] (1/4) s3::conformance ceph::list::a",
@@ -271,12 +283,13 @@ mod tests {
         }
         let tally = nextest.finish().expect("a summary");
         assert_eq!(tally.conformance, expected.into());
-        let expected = [(("conformance".to_owned(), "ceph".to_owned()), 1)];
+        let expected = [(("conformance".to_owned(), "ceph".to_owned()), ran(1, 1))];
         let mut libtest = LibtestReader::default();
         for line in [
             "     Running tests/conformance/main.rs (target/debug/deps/conformance-1)",
             "test ceph::list::a ... ok",
-            "test result: ok. 1 passed; 0 failed; 0 ignored",
+            "test ceph::list::b ... FAILED",
+            "test result: FAILED. 1 passed; 1 failed; 0 ignored",
             "     Running tests/live/main.rs (target/debug/deps/live-1)",
             "test curl::a ... ok",
             "test result: ok. 1 passed; 0 failed; 0 ignored",

@@ -8,6 +8,7 @@ use std::process::{Command, ExitStatus};
 use anyhow::{Context as _, Result, bail};
 
 use super::harness::{self, Echo, LibtestReader, NextestReader};
+use super::suites;
 use crate::install;
 use crate::process::{self, Output};
 use crate::tally::{Skipped, Tally};
@@ -46,12 +47,10 @@ impl Runner {
     pub(crate) fn workspace_tests(self, workspace: &Workspace, args: &[String]) -> Result<Tally> {
         if args.is_empty() {
             // Doc tests, which `--tests` leaves out, are a suite of their own.
-            let targets: &[&str] = if self == Self::CargoTest {
-                &["--tests"]
-            } else {
-                &[]
+            return match self {
+                Self::Nextest => self.run(workspace, &["--workspace"], Ignored::Named),
+                Self::CargoTest => self.run(workspace, &["--workspace", "--tests"], Ignored::Named),
             };
-            return self.run(workspace, &[&["--workspace"], targets].concat(), Ignored::Named);
         }
         let chosen: Vec<_> = args.iter().map(String::as_str).collect();
         let members: &[&str] = if chosen.iter().any(|arg| is_package_choice(arg)) {
@@ -59,7 +58,16 @@ impl Runner {
         } else {
             &["--workspace"]
         };
-        self.run(workspace, &[members, &chosen].concat(), Ignored::Uncounted)
+        let selection = [members, &chosen].concat();
+        match (self, Narrowed::parse(&chosen)) {
+            (Self::Nextest, Some(Narrowed { packages, filter })) => {
+                let selection = [members, &packages].concat();
+                nextest_and_suites(workspace, &selection, filter, Ignored::Uncounted)
+            }
+            // The flags of a runner mean nothing to a suite.
+            (Self::Nextest, None) => nextest(workspace, &selection, Ignored::Uncounted),
+            (Self::CargoTest, _) => self.run(workspace, &selection, Ignored::Uncounted),
+        }
     }
 
     /// Runs the targets that need features. All members are selected, so that dependencies keep theirs and are
@@ -76,7 +84,7 @@ impl Runner {
 
     fn run(self, workspace: &Workspace, selection: &[&str], ignored: Ignored) -> Result<Tally> {
         match self {
-            Self::Nextest => nextest(workspace, selection, ignored),
+            Self::Nextest => nextest_and_suites(workspace, selection, None, ignored),
             Self::CargoTest => {
                 let arguments = [&["test", "--no-fail-fast"], selection].concat();
                 cargo_test(&mut workspace.cargo(&arguments))
@@ -103,6 +111,34 @@ enum Ignored {
 
 fn is_package_choice(arg: &str) -> bool {
     matches!(arg, "-p" | "--package") || arg.starts_with("--package=") || arg.starts_with("-p=")
+}
+
+/// Arguments that choose packages and a part of the names of tests, and nothing else.
+#[derive(Debug, PartialEq, Eq)]
+struct Narrowed<'a> {
+    /// With their flags.
+    packages: Vec<&'a str>,
+    filter: Option<&'a str>,
+}
+
+impl<'a> Narrowed<'a> {
+    fn parse(args: &[&'a str]) -> Option<Self> {
+        let (mut packages, mut filter) = (Vec::new(), None);
+        let mut args = args.iter().copied();
+        while let Some(arg) = args.next() {
+            if is_package_choice(arg) {
+                packages.push(arg);
+                if !arg.contains('=') {
+                    packages.push(args.next()?);
+                }
+            } else if arg.starts_with('-') || filter.is_some() {
+                return None;
+            } else {
+                filter = Some(arg);
+            }
+        }
+        Some(Self { packages, filter })
+    }
 }
 
 /// The test targets that cargo leaves out unless features are on.
@@ -141,6 +177,28 @@ pub(crate) fn cargo_test(command: &mut Command) -> Result<Tally> {
         println!("{shown}");
     })?;
     judge(command, status, reader.finish())
+}
+
+/// Runs the suites as one process each, and a process for each test of all else.
+fn nextest_and_suites(
+    workspace: &Workspace,
+    selection: &[&str],
+    filter: Option<&str>,
+    ignored: Ignored,
+) -> Result<Tally> {
+    let suites = suites::find(workspace, selection)?;
+    let exclusion = suites::exclusion();
+    // Filters are met beside the expression; that nothing else is left need not be a mistake.
+    let others = ["--no-tests", "pass", "-E", &exclusion];
+    let filters: Vec<_> = filter.into_iter().collect();
+    let mut tally = nextest(workspace, &[selection, &others, &filters].concat(), ignored)?;
+    for suite in &suites {
+        tally.add(suites::run(workspace, suite, filter)?);
+    }
+    if tally.passed + tally.failed == 0 && tally.skipped.is_empty() {
+        bail!("no test was chosen: check the names of packages and tests");
+    }
+    Ok(tally)
 }
 
 fn nextest(workspace: &Workspace, selection: &[&str], ignored: Ignored) -> Result<Tally> {
@@ -224,7 +282,7 @@ fn ignore_reasons(binary: &Path, folder: &Path, tests: &[String]) -> Vec<Skipped
 mod tests {
     use std::process::{Command, ExitStatus};
 
-    use super::{is_package_choice, judge};
+    use super::{Narrowed, is_package_choice, judge};
     use crate::tally::Tally;
 
     #[track_caller]
@@ -247,6 +305,28 @@ mod tests {
         check_judged("exit 101", failed(0), false);
         check_judged("exit 0", failed(1), false);
         check_judged("exit 0", None, false);
+    }
+
+    #[track_caller]
+    fn check_narrowed(args: &[&str], expected: Option<(&[&str], Option<&str>)>) {
+        let narrowed = Narrowed::parse(args);
+        let narrowed = narrowed.as_ref();
+        let narrowed = narrowed.map(|Narrowed { packages, filter }| (packages.as_slice(), *filter));
+        assert_eq!(narrowed, expected, "{args:?}");
+    }
+
+    #[test]
+    fn packages_and_one_part_of_a_name_are_told_from_flags() {
+        check_narrowed(&["retry"], Some((&[], Some("retry"))));
+        check_narrowed(&["-p", "xtask"], Some((&["-p", "xtask"], None)));
+        check_narrowed(
+            &["--package=xtask", "tally", "-p", "core"],
+            Some((&["--package=xtask", "-p", "core"], Some("tally"))),
+        );
+        check_narrowed(&["-p"], None);
+        check_narrowed(&["one", "two"], None);
+        check_narrowed(&["-E", "test(x)"], None);
+        check_narrowed(&["--test", "live"], None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! decides what exists; providers only hold bytes.
 
 mod artifact;
+mod attributes;
 mod fetch;
 mod inspect;
 mod read;

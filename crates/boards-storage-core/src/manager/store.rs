@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 
+use super::attributes::{check_served, kept};
 use super::inspect::{Inspection, Seen, too_large};
 use super::resumable::{Keeper, Left, Resumable};
 use super::{ArtifactReference, NewArtifact, StorageManager};
@@ -39,11 +40,17 @@ impl StorageManager {
     /// left behind, or what is left is removed by [`StorageManager::reap`]; it is never seen by a reader. If the
     /// future is dropped half-way, that is so too, and the variant can be written again when the lease has ended.
     ///
+    /// The record has all attributes, and reads through the manager answer them from there. The provider gets those
+    /// that it can keep: a plain folder without content types holds artifacts as well as a bucket does. Only where it
+    /// hands out URLs of such an artifact, and would not serve a disposition, an encoding, a language or a cache control
+    /// that was asked for, is the artifact refused.
+    ///
     /// # Errors
     ///
-    /// `AlreadyExists`; `Rejected` for content that is too large or of a type that is not allowed; `InvalidInput` for
-    /// malformed fields, an artifact of another type or board, a length that lies; `Corruption` if the bytes do not
-    /// have the digest that was declared; what the provider and the catalog answer.
+    /// `AlreadyExists`; `Rejected` for content that is too large or of a type that is not allowed; `Unsupported` for a
+    /// header that the provider's URLs would not serve; `InvalidInput` for malformed fields, an artifact of another
+    /// type or board, a length that lies; `Corruption` if the bytes do not have the digest that was declared; what the
+    /// provider and the catalog answer.
     pub async fn store_artifact(
         &self,
         new: NewArtifact,
@@ -116,8 +123,9 @@ impl StorageManager {
             }
         }
         let (provider_name, content) = self.route(draft, content).await?;
-        // A provider that is missing is told before anything is reserved.
-        self.provider(&provider_name)?;
+        // A provider that is missing, or that cannot serve what is asked, is told before anything is reserved.
+        let provider = self.provider(&provider_name)?;
+        check_served(provider.capabilities(), draft.new.access, &draft.attributes)?;
         match self.begin(draft, &provider_name).await? {
             Begun::Started(intent) => {
                 failpoint!("manager::store::begun");
@@ -343,7 +351,7 @@ impl StorageManager {
         let capabilities = provider.capabilities();
         let mut options = UploadOptions::default()
             .with_context(draft.new.context.clone())
-            .with_attributes(draft.attributes.clone());
+            .with_attributes(kept(capabilities, &draft.attributes));
         if capabilities.has(Capability::UserMetadata) {
             options.attributes = options
                 .attributes

@@ -212,7 +212,7 @@ impl Exchange<'_> {
     /// Passes the answer back.
     async fn respond(&self, mut upstream: ReadHalf<'_>, mut client: WriteHalf<'_>) -> End {
         let mut buffer = BytesMut::with_capacity(BUFFER_SIZE_BYTES);
-        let head = loop {
+        let mut head = loop {
             let Ok(Some(head)) = ResponseHead::read(&mut upstream, &mut buffer).await else {
                 return End::UPSTREAM_FAILED;
             };
@@ -224,6 +224,7 @@ impl Exchange<'_> {
             }
         };
         self.entry.status(head.status);
+        head.move_location(&self.shared.upstream_url(), &self.shared.url());
         let Ok(mut framing) = head.framing(&self.head.method) else {
             return End::UPSTREAM_FAILED;
         };

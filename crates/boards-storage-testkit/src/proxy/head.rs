@@ -162,6 +162,18 @@ impl ResponseHead {
         .await
     }
 
+    /// Replaces one server's address by another at the beginning of `Location`.
+    pub(super) fn move_location(&mut self, from: &str, to: &str) {
+        for (name, value) in &mut self.lines.headers {
+            if name.eq_ignore_ascii_case("location")
+                && let Some(rest) = value.strip_prefix(from.as_bytes())
+                && matches!(rest.first(), None | Some(b'/' | b'?'))
+            {
+                *value = [to.as_bytes(), rest].concat();
+            }
+        }
+    }
+
     /// Whether another head follows.
     pub(super) fn is_interim(&self) -> bool {
         (100..200).contains(&self.status)
@@ -245,6 +257,23 @@ mod tests {
                 "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nconnection: close\r\n\r\n"
             ]
         );
+    }
+
+    async fn check_moved(location: &str, expected: &str) {
+        let sent = format!("HTTP/1.1 200 OK\r\nLocation: {location}\r\n\r\n");
+        let read = ResponseHead::read(&mut sent.as_bytes(), &mut BytesMut::new()).await;
+        let mut head = read.expect("valid").expect("complete");
+        head.move_location("http://store:80", "http://proxy:81");
+        assert_eq!(head.lines.header("location"), Some(expected));
+    }
+
+    #[tokio::test]
+    async fn only_the_servers_own_address_is_replaced() {
+        check_moved("http://store:80/a?b=c", "http://proxy:81/a?b=c").await;
+        check_moved("http://store:80", "http://proxy:81").await;
+        check_moved("http://store:8080/a", "http://store:8080/a").await;
+        check_moved("http://elsewhere:80/a", "http://elsewhere:80/a").await;
+        check_moved("/a?b=http://store:80/", "/a?b=http://store:80/").await;
     }
 
     async fn check_refused(head: Vec<u8>) {

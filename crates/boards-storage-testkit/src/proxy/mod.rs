@@ -2,7 +2,8 @@
 //!
 //! One request per connection: what passes says `connection: close`, so that a fault meets one exchange and no other.
 //! Bodies flow through small buffers, whatever their size. A client signs its requests for the proxy's address;
-//! [`ProxyOptions::with_host`] is for servers that must see another `Host`.
+//! [`ProxyOptions::with_host`] is for servers that must see another `Host`. A `Location` with the server's own address
+//! comes back with the proxy's, so that a client that follows it does not go past the proxy.
 //!
 //! Here: the proxy, its rules' queue and its log. What can be done to an exchange is in `fault`, how a request is
 //! remembered in `log`, heads in `head`, where bodies end in `framing`, one connection's way in `exchange`.
@@ -73,7 +74,6 @@ impl ProxyOptions {
 #[derive(Debug)]
 pub struct FaultProxy {
     shared: Arc<Shared>,
-    address: SocketAddr,
     server: JoinHandle<()>,
 }
 
@@ -95,33 +95,30 @@ impl FaultProxy {
     ///
     /// As [`FaultProxy::start`].
     pub async fn start_with(upstream: &str, options: ProxyOptions) -> io::Result<Self> {
+        let upstream = authority(upstream)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let shared = Arc::new(Shared {
-            upstream: authority(upstream)?,
+            upstream,
+            address: listener.local_addr()?,
             options,
             rules: Mutex::default(),
             log: Log::default(),
             reach: watch::Sender::new(Reach::Up),
         });
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
         let server = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Ok(Self {
-            shared,
-            address,
-            server,
-        })
+        Ok(Self { shared, server })
     }
 
     /// Returns the URL that stands for the server's, without a slash at its end.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.shared.url()
     }
 
     /// Returns where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.shared.address
     }
 
     /// Adds a rule, after those that are there. A request meets the first rule that fits it.
@@ -182,6 +179,7 @@ impl Drop for FaultProxy {
 struct Shared {
     /// `host:port`.
     upstream: String,
+    address: SocketAddr,
     options: ProxyOptions,
     rules: Mutex<Vec<Rule>>,
     log: Log,
@@ -196,6 +194,14 @@ enum Reach {
 }
 
 impl Shared {
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn upstream_url(&self) -> String {
+        format!("http://{}", self.upstream)
+    }
+
     /// Takes the fault that the first fitting rule has for a request.
     fn fault_for(&self, head: &RequestHead) -> Option<Fault> {
         let mut rules = self.rules.lock();

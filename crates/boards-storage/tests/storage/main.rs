@@ -1,5 +1,6 @@
 //! The storage as an application sees it: manager, catalog, providers and layers together.
 
+mod attributes;
 mod build;
 mod lifecycle;
 mod refusal;

@@ -1,6 +1,8 @@
 //! The storage as an application sees it: manager, catalog, providers and layers together.
 
 mod build;
+mod fallback;
+mod health;
 mod lifecycle;
 mod refusal;
 mod resume;

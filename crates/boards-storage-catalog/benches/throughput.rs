@@ -37,6 +37,7 @@ fn intent() -> NewIntent {
         artifact_type: ArtifactType::Image,
         board: None,
         access: AccessClass::Private,
+        home: "main".to_owned(),
         provider: "main".to_owned(),
         overwrite: false,
         now,

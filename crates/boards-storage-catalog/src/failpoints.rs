@@ -3,6 +3,8 @@
 use boards_storage_core::Result;
 
 pub(crate) const BEGIN_COMMITTED: &str = "catalog::begin::committed";
+pub(crate) const DIVERT_BEFORE: &str = "catalog::divert::before";
+pub(crate) const DIVERT_AFTER: &str = "catalog::divert::after";
 pub(crate) const COMMIT_BEFORE: &str = "catalog::commit::before";
 pub(crate) const COMMIT_AFTER: &str = "catalog::commit::after";
 pub(crate) const ABANDON_BEFORE: &str = "catalog::abandon::before";
@@ -24,6 +26,8 @@ pub(crate) const PURGE_BEFORE: &str = "catalog::purge::before";
 #[cfg(feature = "failpoints")]
 pub const FAILPOINTS: &[&str] = &[
     BEGIN_COMMITTED,
+    DIVERT_BEFORE,
+    DIVERT_AFTER,
     COMMIT_BEFORE,
     COMMIT_AFTER,
     ABANDON_BEFORE,

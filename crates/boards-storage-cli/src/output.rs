@@ -116,6 +116,12 @@ impl Output {
         self.line(&text)
     }
 
+    /// Writes one JSON value in one line.
+    pub(crate) fn json_line(&mut self, value: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(value).map_err(unserialised)?;
+        self.line(&text)
+    }
+
     /// Sends on what is buffered.
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.writer.flush().map_err(Failure::standard_output)
@@ -147,15 +153,17 @@ impl JsonArray {
 }
 
 fn to_json(value: &impl Serialize) -> Result<String> {
-    serde_json::to_string_pretty(value).map_err(|source| {
-        Failure::Storage(
-            boards_storage::Error::new(
-                boards_storage::ErrorKind::Storage,
-                "the result cannot be written as JSON",
-            )
-            .with_source(source),
+    serde_json::to_string_pretty(value).map_err(unserialised)
+}
+
+fn unserialised(source: serde_json::Error) -> Failure {
+    Failure::Storage(
+        boards_storage::Error::new(
+            boards_storage::ErrorKind::Storage,
+            "the result cannot be written as JSON",
         )
-    })
+        .with_source(source),
+    )
 }
 
 /// Rows under a headline. On a terminal the columns are aligned; in a pipe they are separated by tabs, without the

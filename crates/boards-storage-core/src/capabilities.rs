@@ -13,6 +13,7 @@ use crate::options::{
     CopyOptions, CreateUploadOptions, DeleteOptions, DownloadOptions, ListOptions, Precondition,
     PresignDownloadOptions, PresignUploadOptions, SetMetadataOptions, SignedUploadForm, UploadOptions,
 };
+use crate::protection::Protection;
 
 macro_rules! capability {
     ($( $(#[$doc:meta])* $name:ident = $text:literal, )*) => {
@@ -265,6 +266,8 @@ pub struct Capabilities {
     pub delete_many_max: Option<usize>,
     /// The only life of a signed upload, where the store does not let it be chosen.
     pub presigned_upload_life: Option<std::time::Duration>,
+    /// How the objects are protected. Nothing is promised by default.
+    pub protection: Protection,
 }
 
 impl Capabilities {
@@ -322,6 +325,13 @@ impl Capabilities {
     pub fn with_part_rules(mut self, part_rules: PartRules) -> Self {
         self.part_rules = Some(part_rules);
         self.with(&[Capability::Multipart])
+    }
+
+    /// Says how the objects are protected.
+    #[must_use]
+    pub fn with_protection(mut self, protection: Protection) -> Self {
+        self.protection = protection;
+        self
     }
 
     /// Returns whether a capability is declared.

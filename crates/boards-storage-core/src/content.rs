@@ -28,8 +28,8 @@ type Mapping = Arc<dyn Fn(ByteStream) -> ByteStream + Send + Sync>;
 /// The content of an upload, with its length where that is known.
 ///
 /// Clones share the source. Bytes and replayable sources can be opened any number of times; a one-shot stream
-/// once, by whichever clone comes first: [`Content::can_replay`] tells retry and fallback whether it is still
-/// there. A declared length is checked while the bytes flow: more or fewer bytes are an error.
+/// once, by whichever clone comes first, but an opening that is dropped before it gave anything does not count:
+/// [`Content::can_replay`] tells retry and fallback whether it is still there. A declared length is checked while the bytes flow: more or fewer bytes are an error.
 ///
 /// # Examples
 ///
@@ -62,8 +62,11 @@ pub struct Content {
 enum Source {
     Bytes(Bytes),
     Replayable(Factory),
-    OneShot(Arc<Mutex<Option<ByteStream>>>),
+    OneShot(Slot),
 }
+
+/// Where a one-shot stream waits to be opened.
+type Slot = Arc<Mutex<Option<ByteStream>>>;
 
 impl Content {
     /// Creates content that holds its bytes.
@@ -203,7 +206,8 @@ impl Content {
         }
     }
 
-    /// Returns whether [`Content::open`] can still succeed: always, but for a one-shot stream that was opened.
+    /// Returns whether [`Content::open`] can still succeed: always, but for a one-shot stream that is open, or that
+    /// gave anything when it was.
     #[must_use]
     pub fn can_replay(&self) -> bool {
         match &self.source {
@@ -222,7 +226,7 @@ impl Content {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if it is a one-shot stream that was opened before; what the source answers otherwise. The
+    /// `InvalidInput` if it is a one-shot stream that was read from before; what the source answers otherwise. The
     /// stream itself fails with `InvalidInput` if the declared length lies.
     pub async fn open(&self) -> Result<ByteStream> {
         let mut stream: ByteStream = match &self.source {
@@ -233,12 +237,16 @@ impl Content {
                 ))
             }
             Source::Replayable(factory) => factory().await?,
-            Source::OneShot(stream) => {
-                let taken = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
-                taken.ok_or_else(|| {
+            Source::OneShot(slot) => {
+                let taken = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let stream = taken.ok_or_else(|| {
                     Error::invalid_input("the content is a one-shot stream that was read already")
                         .with_help("give bytes, a file or a factory of streams if the upload may be repeated")
-                })?
+                })?;
+                Box::pin(Lent {
+                    stream: Some(stream),
+                    slot: Some(Arc::clone(slot)),
+                })
             }
         };
         for mapping in &self.mappings {
@@ -383,6 +391,35 @@ fn file_error(path: &Path, source: std::io::Error) -> Error {
     Error::new(kind, format!("the file '{}' cannot be read", path.display())).with_source(source)
 }
 
+/// A one-shot stream on loan. Dropped before it gave anything, it goes back to its slot, as fresh as it was.
+struct Lent {
+    /// There until the drop.
+    stream: Option<ByteStream>,
+    /// There until the stream gave something.
+    slot: Option<Slot>,
+}
+
+impl Stream for Lent {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(None);
+        };
+        let item = std::task::ready!(stream.as_mut().poll_next(context));
+        self.slot = None;
+        Poll::Ready(item)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let (Some(stream), Some(slot)) = (self.stream.take(), self.slot.take()) {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+        }
+    }
+}
+
 /// Fails when the bytes are more or fewer than declared.
 struct LengthChecked {
     inner: ByteStream,
@@ -445,6 +482,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_stream_that_gave_nothing_is_not_spent() {
+        let content = Content::from_stream(Some(4), stream(&["ab", "cd"]));
+        let open = content.open().await.expect("fresh");
+        assert!(!content.can_replay(), "it is open elsewhere");
+        assert!(content.clone().open().await.is_err());
+        drop(open);
+        assert!(content.can_replay(), "nobody read from it");
+        let mut open = content.open().await.expect("as fresh as before");
+        assert_eq!(open.next().await.expect("a piece").expect("read"), "ab");
+        drop(open);
+        assert!(!content.can_replay(), "a piece is gone");
+        assert!(content.open().await.is_err());
+        // The end is something, too.
+        let empty = Content::from_stream(None, stream(&[]));
+        assert!(empty.open().await.expect("fresh").next().await.is_none());
+        assert!(!empty.can_replay());
+        // What only waited gave nothing.
+        let waiting = Content::from_stream(None, futures_util::stream::pending());
+        let mut open = waiting.open().await.expect("fresh");
+        assert!(futures_util::FutureExt::now_or_never(open.next()).is_none());
+        drop(open);
+        assert!(waiting.can_replay());
+    }
+
+    #[tokio::test]
     async fn a_length_that_lies_is_an_error() {
         let text = |length| Content::from_stream(Some(length), stream(&["ab", "cd"]));
         assert_eq!(&text(4).collect(10).await.expect("true length")[..], b"abcd");
@@ -471,7 +533,7 @@ mod tests {
         let content = Content::from_stream(None, stream(&["ab"]));
         let clone = content.clone();
         assert!(clone.can_replay());
-        drop(content.open().await.expect("first"));
+        let _first = content.open().await.expect("first");
         assert!(!clone.can_replay());
         assert_eq!(
             clone.open().await.err().map(|error| error.kind()),

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::protection::Protection;
 use crate::provider::SharedProvider;
 use crate::settings::ProviderSettings;
 
@@ -51,6 +52,13 @@ pub trait ProviderFactory: 'static {
 
     /// Opens the provider that the settings call `name`.
     fn open(name: String, settings: Self::Settings) -> BoxFuture<'static, Result<SharedProvider>>;
+
+    /// Says how objects are protected, as the settings alone tell it: what the opened provider will declare in its
+    /// [`Capabilities::protection`](crate::Capabilities::protection). Nothing is promised by default.
+    fn protection(settings: &Self::Settings) -> Protection {
+        let _ = settings;
+        Protection::default()
+    }
 }
 
 /// A [`ProviderFactory`] as a value.
@@ -60,6 +68,7 @@ pub struct ProviderPlugin {
     summary: &'static str,
     schema: fn() -> Schema,
     open: fn(&ProviderSettings) -> BoxFuture<'static, Result<SharedProvider>>,
+    protection: fn(&ProviderSettings) -> Result<Protection>,
 }
 
 impl ProviderPlugin {
@@ -74,6 +83,7 @@ impl ProviderPlugin {
                 Ok(parsed) => F::open(settings.name.clone(), parsed),
                 Err(error) => Box::pin(std::future::ready(Err(error))),
             },
+            protection: |settings| Ok(F::protection(&settings.parse_config::<F::Settings>()?)),
         }
     }
 
@@ -215,6 +225,20 @@ impl Registry {
             ))
             .with_help(help)
         })
+    }
+
+    /// Says how the provider that these settings describe protects its objects, without opening it: what its type
+    /// makes of its `config`, and what the operator adds. Nothing is promised by a type that is not compiled in.
+    ///
+    /// # Errors
+    ///
+    /// `Configuration` if a field is wrong.
+    pub fn protection(&self, settings: &ProviderSettings) -> Result<Protection> {
+        let own = match self.plugins.get(settings.kind.as_str()) {
+            Some(plugin) => (plugin.protection)(settings)?,
+            None => Protection::default(),
+        };
+        Ok(own.overridden_by(&settings.protection))
     }
 
     /// Opens a provider from its settings.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::content_type::ContentType;
 use crate::options::AccessClass;
+use crate::protection::{EncryptionDemand, Protection};
 use crate::scope::{ArtifactType, BoardId, TenantId};
 use crate::settings::{RouteCondition, RoutingRule};
 
@@ -72,11 +73,33 @@ pub enum RouteSize {
     AtLeast(u64),
 }
 
+/// Where a rule, or the default, sends an artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Route<'a> {
+    /// The provider that it is meant for.
+    pub provider: &'a str,
+    /// The providers that take it when that one cannot, in order.
+    pub fallback: &'a [String],
+    /// Whether it must be encrypted at rest, wherever it goes.
+    pub encryption: EncryptionDemand,
+    /// The number of the rule, from 0; `None` for the default provider.
+    pub rule: Option<usize>,
+}
+
+impl<'a> Route<'a> {
+    /// Returns the providers in the order in which they are tried, each once.
+    pub fn providers(self) -> impl Iterator<Item = &'a str> {
+        let others = self.fallback.iter().map(String::as_str);
+        std::iter::once(self.provider).chain(others.filter(move |name| *name != self.provider))
+    }
+}
+
 /// The answer of [`Router::decide`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteDecision<'a> {
-    /// This provider.
-    Provider(&'a str),
+    /// This way.
+    Route(Route<'a>),
     /// A size rule cannot be decided before more than so many bytes are seen, or the end.
     NeedsMoreThan(u64),
 }
@@ -90,12 +113,14 @@ pub enum RouteDecision<'a> {
 ///
 /// let router = Router::new("local", Vec::new());
 /// let query = RouteQuery::new(ArtifactType::Video, RouteSize::AtLeast(0), ContentType::octet_stream());
-/// assert_eq!(router.decide(&query), RouteDecision::Provider("local"));
+/// let RouteDecision::Route(route) = router.decide(&query) else { panic!("no rule asks for the size") };
+/// assert_eq!(route.provider, "local");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Router {
     default_provider: String,
     rules: Vec<RoutingRule>,
+    fallback: Vec<String>,
 }
 
 /// Why an artifact goes where it goes.
@@ -104,10 +129,24 @@ pub struct Router {
 pub struct RouteExplanation {
     /// The provider; `None` while a size rule waits for more of a stream.
     pub provider: Option<String>,
+    /// The providers that take it when that one cannot, in the order in which they are tried.
+    pub fallback: Vec<FallbackVerdict>,
+    /// Whether it must be encrypted at rest, wherever it goes.
+    pub encryption: EncryptionDemand,
     /// The number of the rule that matched, from 0; `None` where none did and the default provider is taken.
     pub matched_rule: Option<usize>,
     /// What came of each rule, in order.
     pub rules: Vec<RuleVerdict>,
+}
+
+/// Whether a provider would take an artifact when the one that it is meant for cannot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FallbackVerdict {
+    /// The provider.
+    pub provider: String,
+    /// Why it is passed over; `None` if it is not.
+    pub passed_over: Option<String>,
 }
 
 /// What came of one rule.
@@ -157,16 +196,48 @@ impl Router {
         Self {
             default_provider: default_provider.into(),
             rules,
+            fallback: Vec::new(),
+        }
+    }
+
+    /// Sets the providers that take a write when the one that it is meant for cannot; rules may have their own.
+    #[must_use]
+    pub fn with_fallback(mut self, providers: Vec<String>) -> Self {
+        self.fallback = providers;
+        self
+    }
+
+    /// Returns every way: that of each rule in order, then the default.
+    pub fn routes(&self) -> impl Iterator<Item = Route<'_>> {
+        let of_rules = (0..self.rules.len()).map(|index| self.route(Some(index)));
+        of_rules.chain(std::iter::once_with(|| self.route(None)))
+    }
+
+    /// Returns the rules in order.
+    #[must_use]
+    pub fn rules(&self) -> &[RoutingRule] {
+        &self.rules
+    }
+
+    fn route(&self, rule: Option<usize>) -> Route<'_> {
+        let of_rule = rule.and_then(|index| self.rules.get(index));
+        Route {
+            provider: of_rule.map_or(&self.default_provider, |rule| &rule.provider),
+            fallback: of_rule
+                .and_then(|rule| rule.fallback.as_deref())
+                .unwrap_or(&self.fallback),
+            encryption: of_rule.map_or(EncryptionDemand::None, |rule| rule.encryption),
+            rule,
         }
     }
 
     /// Chooses the provider: the first rule whose conditions all hold, else the default.
     #[must_use]
     pub fn decide(&self, query: &RouteQuery) -> RouteDecision<'_> {
-        for rule in &self.rules {
+        for (index, rule) in self.rules.iter().enumerate() {
             let tests = tests_of(rule.condition.as_ref(), query);
             match verdict_of(&tests) {
-                Verdict::Matched => return RouteDecision::Provider(&rule.provider),
+                Verdict::Matched => return RouteDecision::Route(self.route(Some(index))),
                 Verdict::Undecided => {
                     let thresholds = tests.iter().filter_map(|test| test.needs_more_than);
                     return RouteDecision::NeedsMoreThan(thresholds.min().unwrap_or_default());
@@ -174,14 +245,21 @@ impl Router {
                 Verdict::NotMatched | Verdict::NotReached => {}
             }
         }
-        RouteDecision::Provider(&self.default_provider)
+        RouteDecision::Route(self.route(None))
     }
 
-    /// Chooses the provider and says why.
+    /// Chooses the provider and says why. `protection` tells how a provider protects what it holds, where that is
+    /// known: a fallback of which it is not known is not judged.
     #[must_use]
-    pub fn explain(&self, query: &RouteQuery) -> RouteExplanation {
+    pub fn explain(
+        &self,
+        query: &RouteQuery,
+        protection: impl Fn(&str) -> Option<Protection>,
+    ) -> RouteExplanation {
         let mut explanation = RouteExplanation {
             provider: None,
+            fallback: Vec::new(),
+            encryption: EncryptionDemand::None,
             matched_rule: None,
             rules: Vec::new(),
         };
@@ -195,7 +273,7 @@ impl Router {
             };
             if verdict == Verdict::Matched {
                 explanation.matched_rule = Some(index);
-                explanation.provider = Some(rule.provider.clone());
+                explanation.take(self.route(Some(index)), query.access, &protection);
             }
             is_open = is_open && verdict == Verdict::NotMatched;
             explanation.rules.push(RuleVerdict {
@@ -207,9 +285,28 @@ impl Router {
             });
         }
         if is_open {
-            explanation.provider = Some(self.default_provider.clone());
+            explanation.take(self.route(None), query.access, &protection);
         }
         explanation
+    }
+}
+
+impl RouteExplanation {
+    fn take(
+        &mut self,
+        route: Route<'_>,
+        access: AccessClass,
+        protection: &impl Fn(&str) -> Option<Protection>,
+    ) {
+        self.provider = Some(route.provider.to_owned());
+        self.encryption = route.encryption;
+        let judged = route.providers().skip(1).map(|name| FallbackVerdict {
+            provider: name.to_owned(),
+            passed_over: protection(name)
+                .and_then(|protection| protection.shortfall(access, route.encryption))
+                .map(|shortfall| shortfall.to_string()),
+        });
+        self.fallback = judged.collect();
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a bucket can do, as its settings say.
 
-use boards_storage_core::{Capabilities, Capability, KeyRules, OperationKind, PreconditionKind, StorageKey};
+use boards_storage_core::{
+    Capabilities, Capability, KeyRules, OperationKind, PreconditionKind, Protection, Reach, StorageKey,
+};
 
 use crate::change::DELETE_MANY_MAX;
 use crate::parts::{OBJECT_BYTES_MAX, part_rules};
@@ -69,6 +71,21 @@ pub(crate) fn capabilities_of(settings: &GcsSettings, can_sign: bool) -> Capabil
         capabilities = capabilities.with(there);
     }
     with_preconditions(capabilities, settings.preconditions(), can_sign)
+        .with_protection(protection_of(settings))
+}
+
+/// What the settings say of the bucket: one with a public URL is public. Google encrypts every object; of another
+/// endpoint nothing is known.
+pub(crate) fn protection_of(settings: &GcsSettings) -> Protection {
+    let protection = Protection::new(match settings.public_url_base {
+        Some(_) => Reach::Public,
+        None => Reach::Private,
+    });
+    if settings.is_google() {
+        protection.with_encryption()
+    } else {
+        protection
+    }
 }
 
 fn with_preconditions(capabilities: Capabilities, decided: Preconditions, can_sign: bool) -> Capabilities {

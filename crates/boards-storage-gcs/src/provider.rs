@@ -6,13 +6,13 @@ use boards_storage_core::{
     BoxFuture, CallOptions, Capabilities, Capability, CompleteUploadOptions, Content, CopyOptions,
     CreateUploadOptions, DeleteOptions, DeleteOutcome, DeletedKey, DownloadOptions, DownloadOutcome, Error,
     ListOptions, ListStream, MultipartUpload, ObjectAttributes, ObjectMetadata, OperationKind, Part,
-    PartPlace, PresignDownloadOptions, PresignPartOptions, PresignUploadOptions, ProviderFactory,
+    PartPlace, PresignDownloadOptions, PresignPartOptions, PresignUploadOptions, Protection, ProviderFactory,
     ProviderInfo, Result, SetMetadataOptions, SharedProvider, SignedRequest, StorageKey, StorageProvider,
     UploadOptions, UploadPartOptions, async_trait,
 };
 use futures_util::TryStreamExt;
 
-use crate::capabilities::capabilities_of;
+use crate::capabilities::{capabilities_of, protection_of};
 use crate::client::Client;
 use crate::encoding::encode_path;
 use crate::settings::GcsSettings;
@@ -96,6 +96,10 @@ impl ProviderFactory for GcsProvider {
 
     fn open(name: String, settings: GcsSettings) -> BoxFuture<'static, Result<SharedProvider>> {
         Box::pin(async move { Ok(Arc::new(Self::open(name, settings).await?) as SharedProvider) })
+    }
+
+    fn protection(settings: &GcsSettings) -> Protection {
+        protection_of(settings)
     }
 }
 

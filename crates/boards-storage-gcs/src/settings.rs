@@ -275,7 +275,7 @@ impl GcsSettings {
     }
 
     /// Whether the host is one of Google's, private endpoints included.
-    fn is_google(&self) -> bool {
+    pub(crate) fn is_google(&self) -> bool {
         let Some(host) = self.base().strip_prefix("https://") else {
             return false;
         };

@@ -7,9 +7,9 @@ use boards_storage_core::{
     CopyOptions, CreateUploadOptions, DeleteOptions, DeleteOutcome, DeletedKey, DownloadOptions,
     DownloadOutcome, Error, KeyRules, ListOptions, ListStream, MultipartUpload, ObjectAttributes,
     ObjectMetadata, OperationKind, Part, PartPlace, PreconditionKind, PresignDownloadOptions,
-    PresignPartOptions, PresignUploadOptions, ProviderFactory, ProviderInfo, Result, SetMetadataOptions,
-    SharedProvider, SignedRequest, StorageKey, StorageProvider, UploadOptions, UploadPartOptions,
-    async_trait,
+    PresignPartOptions, PresignUploadOptions, Protection, ProviderFactory, ProviderInfo, Reach, Result,
+    SetMetadataOptions, SharedProvider, SignedRequest, StorageKey, StorageProvider, UploadOptions,
+    UploadPartOptions, async_trait,
 };
 
 use crate::hop::{Cancellation, hop, hop_until_dropped};
@@ -112,6 +112,14 @@ impl ProviderFactory for LocalProvider {
     fn open(name: String, settings: LocalSettings) -> BoxFuture<'static, Result<SharedProvider>> {
         Box::pin(async move { Ok(Arc::new(Self::open(name, settings).await?) as SharedProvider) })
     }
+
+    /// What something outside serves under `public_url_base` is public. Whether the disk encrypts, the operator knows.
+    fn protection(settings: &LocalSettings) -> Protection {
+        Protection::new(match settings.public_url_base {
+            Some(_) => Reach::Public,
+            None => Reach::Private,
+        })
+    }
 }
 
 /// Why there are no signed URLs, and what there is instead.
@@ -173,7 +181,7 @@ fn capabilities_of(settings: &LocalSettings) -> Capabilities {
     if !settings.checksum {
         capabilities = capabilities.without(&[Capability::Checksum, Capability::VerifiedRead]);
     }
-    capabilities
+    capabilities.with_protection(LocalProvider::protection(settings))
 }
 
 /// Checks the base of public URLs; keys are appended to it after a `/`.

@@ -1,6 +1,8 @@
 //! What a bucket can do, as its settings say.
 
-use boards_storage_core::{Capabilities, Capability, KeyRules, OperationKind, PreconditionKind, StorageKey};
+use boards_storage_core::{
+    Capabilities, Capability, KeyRules, OperationKind, PreconditionKind, Protection, Reach, StorageKey,
+};
 
 use crate::delete::DELETE_MANY_MAX;
 use crate::multipart::part_rules;
@@ -39,7 +41,25 @@ pub(crate) fn capabilities_of(settings: &S3Settings) -> Capabilities {
     );
     capabilities.object_size_bytes_max = Some(rules.size_bytes_max * u64::from(rules.count_max));
     capabilities.delete_many_max = Some(DELETE_MANY_MAX);
-    capabilities
+    capabilities.with_protection(protection_of(settings))
+}
+
+/// What the settings say of the bucket: one with a public URL is public. AWS itself encrypts every object since 2023;
+/// of another store only the settings tell it.
+pub(crate) fn protection_of(settings: &S3Settings) -> Protection {
+    let protection = Protection::new(match settings.public_url_base {
+        Some(_) => Reach::Public,
+        None => Reach::Private,
+    });
+    let is_encrypted = match settings.encryption {
+        Encryption::Default => settings.endpoint.is_none(),
+        Encryption::S3 | Encryption::Kms { .. } | Encryption::Customer { .. } => true,
+    };
+    if is_encrypted {
+        protection.with_encryption()
+    } else {
+        protection
+    }
 }
 
 /// What a setting turns on.

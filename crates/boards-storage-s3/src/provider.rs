@@ -7,11 +7,11 @@ use boards_storage_core::{
     CopyOptions, CreateUploadOptions, DeleteOptions, DeleteOutcome, DeletedKey, DownloadOptions,
     DownloadOutcome, Error, ListOptions, ListStream, MultipartUpload, ObjectAttributes, ObjectMetadata,
     OperationKind, Part, PartPlace, PresignDownloadOptions, PresignPartOptions, PresignUploadOptions,
-    ProviderFactory, ProviderInfo, Result, SetMetadataOptions, SharedProvider, SignedRequest, StorageKey,
-    StorageProvider, UploadOptions, UploadPartOptions, async_trait,
+    Protection, ProviderFactory, ProviderInfo, Result, SetMetadataOptions, SharedProvider, SignedRequest,
+    StorageKey, StorageProvider, UploadOptions, UploadPartOptions, async_trait,
 };
 
-use crate::capabilities::capabilities_of;
+use crate::capabilities::{capabilities_of, protection_of};
 use crate::encoding::encode_path;
 use crate::settings::S3Settings;
 use crate::store::Store;
@@ -84,6 +84,10 @@ impl ProviderFactory for S3Provider {
 
     fn open(name: String, settings: S3Settings) -> BoxFuture<'static, Result<SharedProvider>> {
         Box::pin(async move { Ok(Arc::new(Self::open(name, settings).await?) as SharedProvider) })
+    }
+
+    fn protection(settings: &S3Settings) -> Protection {
+        protection_of(settings)
     }
 }
 

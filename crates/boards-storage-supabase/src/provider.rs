@@ -7,8 +7,9 @@ use boards_storage_core::{
     BoxFuture, CallOptions, Capabilities, Capability, CompleteUploadOptions, Content, CopyOptions,
     CreateUploadOptions, DeleteOptions, DeleteOutcome, DeletedKey, DownloadOptions, DownloadOutcome, Error,
     KeyRules, ListOptions, ListStream, MultipartUpload, ObjectMetadata, OperationKind, Part, PartPlace,
-    PresignDownloadOptions, PresignUploadOptions, ProviderFactory, ProviderInfo, Result, SharedProvider,
-    SignedRequest, StorageKey, StorageProvider, UploadOptions, UploadPartOptions, async_trait,
+    PresignDownloadOptions, PresignUploadOptions, Protection, ProviderFactory, ProviderInfo, Reach, Result,
+    SharedProvider, SignedRequest, StorageKey, StorageProvider, UploadOptions, UploadPartOptions,
+    async_trait,
 };
 use futures_util::TryStreamExt;
 
@@ -122,6 +123,15 @@ impl ProviderFactory for SupabaseProvider {
     fn open(name: String, settings: SupabaseSettings) -> BoxFuture<'static, Result<SharedProvider>> {
         Box::pin(async move { Ok(Arc::new(Self::open(name, settings).await?) as SharedProvider) })
     }
+
+    /// The bucket is public or private as a whole. What encrypts below the server, the operator knows.
+    fn protection(settings: &SupabaseSettings) -> Protection {
+        Protection::new(if settings.public {
+            Reach::Public
+        } else {
+            Reach::Private
+        })
+    }
 }
 
 fn capabilities_of(settings: &SupabaseSettings) -> Capabilities {
@@ -170,6 +180,7 @@ fn capabilities_of(settings: &SupabaseSettings) -> Capabilities {
     capabilities.presigned_upload_life = Some(settings.signed_upload_life.get());
     // More goes in parts, each of which can be retried and resumed by itself.
     capabilities.single_upload_bytes_max = Some(settings.resumable_threshold);
+    let capabilities = capabilities.with_protection(SupabaseProvider::protection(settings));
     if settings.public {
         capabilities.with(&[Capability::PublicUrl])
     } else {

@@ -31,6 +31,7 @@ mod begin;
 mod cancellation;
 mod commit;
 mod delete;
+mod divert;
 mod find;
 mod keys;
 mod list;
@@ -54,6 +55,7 @@ pub(crate) struct Test {
 /// All tests, in the order of an artifact's life.
 const TESTS: &[&[Test]] = &[
     begin::TESTS,
+    divert::TESTS,
     commit::TESTS,
     keys::TESTS,
     find::TESTS,

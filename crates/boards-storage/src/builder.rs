@@ -84,6 +84,24 @@ pub struct StorageBuilder {
     providers: Vec<(String, SharedProvider)>,
     local: Option<PathBuf>,
     default_provider: Option<String>,
+    health: Watch,
+}
+
+/// Whether the storage watches its health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Watch {
+    #[default]
+    Off,
+    On,
+}
+
+/// What becomes of a provider that cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unopened {
+    /// It fails the start.
+    Fails,
+    /// It is left out, and told.
+    IsTold,
 }
 
 impl StorageBuilder {
@@ -129,14 +147,43 @@ impl StorageBuilder {
         self
     }
 
+    /// Watches the health of the providers and of the catalog in the background, as the settings' `health` says, until
+    /// the storage is closed or dropped. For applications that run long.
+    #[must_use]
+    pub fn health_monitor(mut self) -> Self {
+        self.health = Watch::On;
+        self
+    }
+
     /// Opens the catalog and every provider.
     ///
     /// A provider that cannot be opened fails the start; none is skipped, none takes another's place.
     ///
     /// # Errors
     ///
-    /// `Configuration` that names the provider and the field; what the catalog and the providers answer.
+    /// `Configuration` that names the provider and the field, or a route whose providers do not fit; what the catalog
+    /// and the providers answer.
     pub async fn open(self) -> Result<StorageManager> {
+        let watch = self.health;
+        let (manager, _) = self.open_as(Unopened::Fails).await?;
+        manager.check_routes()?;
+        if watch == Watch::On {
+            manager.start_health_monitor();
+        }
+        Ok(manager)
+    }
+
+    /// Opens the catalog and those providers that can be opened, to look at a storage that is not well. The others are
+    /// returned by name, each with its error; routes that name them find no provider.
+    ///
+    /// # Errors
+    ///
+    /// As [`StorageBuilder::open`], but for the providers.
+    pub async fn open_available(self) -> Result<(StorageManager, Vec<(String, Error)>)> {
+        self.open_as(Unopened::IsTold).await
+    }
+
+    async fn open_as(self, unopened: Unopened) -> Result<(StorageManager, Vec<(String, Error)>)> {
         let registry = match self.registry {
             Some(registry) => registry,
             None => Storage::registry()?,
@@ -170,14 +217,18 @@ impl StorageBuilder {
         let manager_settings = manager_settings(default_provider, self.settings.as_ref());
         let stacks = stack_builder(self.settings);
         let manager = StorageManager::with_parts(manager_settings, catalog, Arc::new(SystemClock), stacks);
+        let mut told = Vec::new();
         for settings in &to_open {
-            manager.register_provider(&settings.name, registry.open(settings).await?)?;
+            match registry.open(settings).await {
+                Ok(provider) => manager.register_provider(&settings.name, provider)?,
+                Err(error) if unopened == Unopened::Fails => return Err(error),
+                Err(error) => told.push((settings.name.clone(), error)),
+            }
         }
         for (name, provider) in self.providers {
             manager.register_provider(name, provider)?;
         }
-        manager.provider(&manager.settings().default_provider)?;
-        Ok(manager)
+        Ok((manager, told))
     }
 }
 
@@ -185,6 +236,12 @@ fn manager_settings(default_provider: String, settings: Option<&StorageSettings>
     let mut manager = ManagerSettings::new(default_provider);
     if let Some(settings) = settings {
         manager.routing_rules.clone_from(&settings.routing_rules);
+        manager.fallback.clone_from(&settings.fallback);
+        manager.health = settings.health.clone();
+        let protections = settings.providers.values();
+        manager.protections = protections
+            .map(|provider| (provider.name.clone(), provider.protection))
+            .collect();
         manager.key_template = settings.key_template.clone();
         manager.size_bytes_max = settings.limits.size_max.map(boards_storage_core::ByteSize::bytes);
         manager.content_types.clone_from(&settings.limits.content_types);

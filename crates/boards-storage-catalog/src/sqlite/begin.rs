@@ -1,10 +1,12 @@
-//! Begin: who may write, and under which key.
+//! Begin: who may write, and under which key; and divert, which begins anew elsewhere.
 
-use boards_storage_core::{ArtifactFacts, Begun, Intent, NewIntent, VersionSelector};
+use boards_storage_core::{ArtifactFacts, Begun, Error, Intent, NewIntent, VersionId, VersionSelector};
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::read;
-use super::row::{bytes, facts, microseconds, time, truncated};
+use super::row::{away, bytes, facts, intent, microseconds, time, truncated};
 use super::writer::{Unwritten, Write};
 
 /// All that decides, in one row.
@@ -26,8 +28,11 @@ UPDATE intents SET state = 'superseded'
     WHERE tenant = $2 AND artifact = $3 AND variant = $4 AND state = 'active' AND NOT $10;
 INSERT INTO used_keys (key, version) VALUES ($9, $1);
 INSERT INTO intents (version, tenant, artifact, variant, artifact_type, board, access, provider, key, overwrite,
-    state, created_at, lease_until)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', $11, $12)";
+    state, created_at, lease_until, home)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', $11, $12, $13)";
+
+/// The write that is given up waits for its cleanup until then.
+const GIVE_UP: &str = "UPDATE intents SET state = 'superseded', lease_until = $2 WHERE version = $1";
 
 pub(super) struct Begin(pub(super) NewIntent);
 
@@ -37,25 +42,11 @@ impl Write for Begin {
     async fn write(&self, connection: &mut SqliteConnection) -> Result<Begun, Unwritten> {
         let new = &self.0;
         let identity = &new.variant;
-        let row = sqlx::query(LOOK)
-            .bind(identity.tenant.as_str())
-            .bind(identity.artifact.as_str())
-            .bind(identity.variant.as_str())
-            .bind(microseconds(new.now))
-            .bind(new.plain_key.as_str())
-            .bind(new.versioned_key.as_str())
-            .bind(bytes(new.version))
-            .fetch_one(&mut *connection)
-            .await?;
+        let row = look(connection, new).await?;
         if let Some(known) = facts(&row)? {
             known.check(&identity.artifact, &ArtifactFacts::of(new))?;
         }
-        let plain_is_used: bool = row.try_get("plain_is_used")?;
-        let versioned_is_used: bool = row.try_get("versioned_is_used")?;
-        let id_is_used: bool = row.try_get("id_is_used")?;
-        if id_is_used || (plain_is_used && versioned_is_used) {
-            return Err(Intent::repeated(new.version, &new.versioned_key).into());
-        }
+        let plain_is_used = check_unused(&row, new)?;
         if !new.overwrite {
             if row.try_get("is_there")? {
                 let record = read::find(connection, identity, VersionSelector::Current).await?;
@@ -67,24 +58,78 @@ impl Write for Begin {
                 });
             }
         }
-        let key = if plain_is_used {
-            &new.versioned_key
-        } else {
-            &new.plain_key
-        };
-        let intent = Intent {
-            version: new.version,
-            variant: identity.clone(),
-            provider: new.provider.clone(),
-            key: key.clone(),
-            lease_until: truncated(new.lease_until),
-        };
-        insert(connection, new, &intent).await?;
-        Ok(Begun::Started(intent))
+        Ok(Begun::Started(insert(connection, new, plain_is_used).await?))
     }
 }
 
-async fn insert(connection: &mut SqliteConnection, new: &NewIntent, intent: &Intent) -> sqlx::Result<()> {
+pub(super) struct Divert {
+    pub(super) from: VersionId,
+    pub(super) to: NewIntent,
+    pub(super) cleanup_from: Timestamp,
+}
+
+impl Write for Divert {
+    type Answer = Intent;
+
+    async fn write(&self, connection: &mut SqliteConnection) -> Result<Intent, Unwritten> {
+        let (from, to) = (self.from, &self.to);
+        let found = sqlx::query("SELECT * FROM intents WHERE version = $1 AND state = 'active'")
+            .bind(bytes(from))
+            .fetch_optional(&mut *connection)
+            .await?;
+        let given_up = found.ok_or_else(|| Intent::lost(from))?;
+        let overwrites: bool = given_up.try_get("overwrite")?;
+        if intent(&given_up)?.variant != to.variant || overwrites != to.overwrite {
+            return Err(Intent::other_variant(from).into());
+        }
+        let known = facts(&given_up)?.ok_or(sqlx::Error::RowNotFound)?;
+        known.check(&to.variant.artifact, &ArtifactFacts::of(to))?;
+        let row = look(connection, to).await?;
+        let plain_is_used = check_unused(&row, to)?;
+        sqlx::query(GIVE_UP)
+            .bind(bytes(from))
+            .bind(microseconds(self.cleanup_from))
+            .execute(&mut *connection)
+            .await?;
+        Ok(insert(connection, to, plain_is_used).await?)
+    }
+}
+
+async fn look(connection: &mut SqliteConnection, new: &NewIntent) -> sqlx::Result<SqliteRow> {
+    sqlx::query(LOOK)
+        .bind(new.variant.tenant.as_str())
+        .bind(new.variant.artifact.as_str())
+        .bind(new.variant.variant.as_str())
+        .bind(microseconds(new.now))
+        .bind(new.plain_key.as_str())
+        .bind(new.versioned_key.as_str())
+        .bind(bytes(new.version))
+        .fetch_one(&mut *connection)
+        .await
+}
+
+/// Checks that the id and the key are new, and says whether the plain key is not.
+fn check_unused(row: &SqliteRow, new: &NewIntent) -> Result<bool, Unwritten> {
+    let plain_is_used: bool = row.try_get("plain_is_used")?;
+    let versioned_is_used: bool = row.try_get("versioned_is_used")?;
+    let id_is_used: bool = row.try_get("id_is_used")?;
+    if id_is_used || (plain_is_used && versioned_is_used) {
+        let repeated: Error = Intent::repeated(new.version, &new.versioned_key);
+        return Err(repeated.into());
+    }
+    Ok(plain_is_used)
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    new: &NewIntent,
+    plain_is_used: bool,
+) -> sqlx::Result<Intent> {
+    let key = if plain_is_used {
+        &new.versioned_key
+    } else {
+        &new.plain_key
+    };
     sqlx::query(BEGIN)
         .bind(bytes(new.version))
         .bind(new.variant.tenant.as_str())
@@ -94,11 +139,19 @@ async fn insert(connection: &mut SqliteConnection, new: &NewIntent, intent: &Int
         .bind(new.board.as_ref().map(|board| board.as_str()))
         .bind(new.access.name())
         .bind(&new.provider)
-        .bind(intent.key.as_str())
+        .bind(key.as_str())
         .bind(new.overwrite)
         .bind(microseconds(new.now))
         .bind(microseconds(new.lease_until))
+        .bind(away(&new.home, &new.provider))
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(Intent {
+        version: new.version,
+        variant: new.variant.clone(),
+        home: new.home.clone(),
+        provider: new.provider.clone(),
+        key: key.clone(),
+        lease_until: truncated(new.lease_until),
+    })
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use sqlx::{Row, SqliteConnection};
 
 use super::read;
-use super::row::{bytes, facts, facts_of, intent, microseconds, truncated};
+use super::row::{away, bytes, facts, facts_of, intent, microseconds, truncated};
 use super::writer::{Unwritten, Write};
 
 /// The intent, if its writer may still commit, and all that decides, in one row.
@@ -29,8 +29,8 @@ INSERT INTO artifacts (tenant, artifact, artifact_type, board, access, created_a
 INSERT INTO variants (tenant, artifact, variant, last_number, current_version) VALUES ($2, $3, $4, $10, $1)
     ON CONFLICT DO UPDATE SET last_number = $10, current_version = $1;
 INSERT INTO versions (id, variant_id, number, size_bytes, content_type, content_disposition, content_encoding,
-    content_language, cache_control, digest, digest_state, created_at)
-    SELECT $1, id, $10, $11, $12, $13, $14, $15, $16, $17, $18, $9
+    content_language, cache_control, digest, digest_state, created_at, home)
+    SELECT $1, id, $10, $11, $12, $13, $14, $15, $16, $17, $18, $9, $25
     FROM variants WHERE tenant = $2 AND artifact = $3 AND variant = $4;
 INSERT INTO user_metadata (version, name, value) SELECT $1, key, value FROM json_each($19);
 INSERT INTO replicas (version, ordinal, provider, key, state, etag, store_version, checksum)
@@ -114,6 +114,7 @@ async fn insert(
         .bind(replica.etag.as_ref().map(|etag| etag.as_str()))
         .bind(&replica.store_version)
         .bind(replica.checksum.as_ref().map(ToString::to_string))
+        .bind(away(&record.home, &replica.provider))
         .execute(connection)
         .await?;
     Ok(())

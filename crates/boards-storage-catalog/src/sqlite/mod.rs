@@ -113,6 +113,18 @@ impl Catalog for SqliteCatalog {
         Ok(begun)
     }
 
+    async fn divert(&self, from: VersionId, to: &NewIntent, cleanup_from: Timestamp) -> Result<Intent> {
+        failpoints::reach(failpoints::DIVERT_BEFORE)?;
+        let divert = begin::Divert {
+            from,
+            to: to.clone(),
+            cleanup_from,
+        };
+        let intent = self.writer.run(divert).await?;
+        failpoints::reach(failpoints::DIVERT_AFTER)?;
+        Ok(intent)
+    }
+
     async fn renew(&self, version: VersionId, lease_until: Timestamp) -> Result<()> {
         self.writer.run(settle::Renew { version, lease_until }).await
     }

@@ -180,6 +180,15 @@ fn conditions(sql: &mut QueryBuilder<Sqlite>, query: &ArtifactQuery, outer: &str
             .as_ref()
             .map(|artifact_type| artifact_type.name()),
     );
+    if query.displaced {
+        // The first condition alone names few; the second is what counts.
+        sql.push(
+            " AND variants.id IN (SELECT variant_id FROM versions WHERE home IS NOT NULL AND deleted_at IS NULL) \
+             AND EXISTS (SELECT 1 FROM versions AS away WHERE away.id = variants.current_version \
+             AND away.home IS NOT NULL AND NOT EXISTS (SELECT 1 FROM replicas WHERE replicas.version = away.id \
+             AND replicas.provider = away.home))",
+        );
+    }
     for (name, value) in &query.user_metadata {
         sql.push(
             " AND EXISTS (SELECT 1 FROM user_metadata WHERE user_metadata.version = variants.current_version \
@@ -226,9 +235,10 @@ fn after_cursor(sql: &mut QueryBuilder<Sqlite>, query: &ArtifactQuery, after: &V
     }
 }
 
-/// Says which unfinished writes have ended.
+/// Says which unfinished writes have ended. A superseded one waits for the time that its diversion named; one that
+/// was taken over had ended by then.
 const ENDED: &str = "\
-    SELECT * FROM intents WHERE (state IN ('superseded', 'reaping') OR (state = 'active' AND lease_until <= $1)) \
+    SELECT * FROM intents WHERE (state = 'reaping' OR (state IN ('active', 'superseded') AND lease_until <= $1)) \
     AND version > $2 ORDER BY version LIMIT $3";
 
 pub(super) async fn ended_intents(

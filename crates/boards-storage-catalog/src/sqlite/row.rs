@@ -24,7 +24,7 @@ macro_rules! record_columns {
          versions.id, versions.number, versions.id IS variants.current_version AS is_current, versions.size_bytes, \
          versions.content_type, versions.content_disposition, versions.content_encoding, \
          versions.content_language, versions.cache_control, versions.digest, versions.digest_state, \
-         versions.created_at, \
+         versions.created_at, versions.home, \
          (SELECT json_group_object(name, value) FROM user_metadata WHERE version = versions.id) AS user_metadata, "
     };
 }
@@ -43,6 +43,14 @@ pub(super) use {record_columns, replicas_column};
 /// Translates a row of [`record_columns`] and [`replicas_column`].
 pub(super) fn record(row: &SqliteRow) -> sqlx::Result<ArtifactRecord> {
     let facts = facts(row)?.ok_or(sqlx::Error::RowNotFound)?;
+    let replicas = replicas(row)?;
+    let home = match row.try_get("home")? {
+        Some(home) => home,
+        None => replicas
+            .first()
+            .map(|replica| replica.provider.clone())
+            .ok_or(sqlx::Error::RowNotFound)?,
+    };
     Ok(ArtifactRecord {
         variant: variant(row)?,
         artifact_type: facts.artifact_type,
@@ -56,7 +64,8 @@ pub(super) fn record(row: &SqliteRow) -> sqlx::Result<ArtifactRecord> {
         digest: parsed(row.try_get("digest")?)?,
         digest_state: digest_state(row.try_get("digest_state")?)?,
         created_at: time(row, "created_at")?,
-        replicas: replicas(row)?,
+        home,
+        replicas,
     })
 }
 
@@ -72,10 +81,13 @@ pub(super) fn tombstone(row: &SqliteRow, deleted_at: Timestamp) -> sqlx::Result<
 
 /// Translates a row of `intents`.
 pub(super) fn intent(row: &SqliteRow) -> sqlx::Result<Intent> {
+    let provider: String = row.try_get("provider")?;
+    let home: Option<String> = row.try_get("home")?;
     Ok(Intent {
         version: version(row.try_get("version")?)?,
         variant: variant(row)?,
-        provider: row.try_get("provider")?,
+        home: home.unwrap_or_else(|| provider.clone()),
+        provider,
         key: text(row.try_get("key")?, StorageKey::parse)?,
         lease_until: time(row, "lease_until")?,
     })
@@ -104,6 +116,11 @@ pub(super) fn facts_of(
             .transpose()?,
         access: parsed::<AccessClass>(row.try_get(access)?)?,
     }))
+}
+
+/// The home of a write, where it is not where its bytes go.
+pub(super) fn away<'h>(home: &'h str, provider: &str) -> Option<&'h str> {
+    (home != provider).then_some(home)
 }
 
 /// The bytes of a version id.

@@ -62,6 +62,7 @@ pub(crate) fn intent(artifact: &str) -> NewIntent {
         artifact_type: ArtifactType::Image,
         board: None,
         access: AccessClass::Private,
+        home: "main".to_owned(),
         provider: "main".to_owned(),
         plain_key: key(format!("default/image/{artifact}/original.png")),
         versioned_key: key(format!("default/image/{artifact}/original.{version}.png")),
@@ -164,7 +165,15 @@ async fn whole_life(catalog: &SqliteCatalog, failpoint: &str) -> Result<()> {
     let first = intent("a");
     catalog.begin(&first).await?;
     tell("begun");
-    catalog.commit(first.version, &object("a"), first.now).await?;
+    let elsewhere = NewIntent {
+        provider: "spare".to_owned(),
+        ..intent("a")
+    };
+    catalog
+        .divert(first.version, &elsewhere, jiff::Timestamp::MAX)
+        .await?;
+    tell("diverted");
+    catalog.commit(elsewhere.version, &object("a"), first.now).await?;
     tell("committed");
     let ended = NewIntent {
         lease_until: first.now,

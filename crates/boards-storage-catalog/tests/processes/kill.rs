@@ -113,8 +113,10 @@ pub(crate) fn what_was_acknowledged_survives() {
 /// What a child had told when it ended at the failpoint, and whether the artifact is there then.
 const EXPECTED: &[(&str, &str, bool)] = &[
     ("catalog::begin::committed", "", false),
-    ("catalog::commit::before", "begun", false),
-    ("catalog::commit::after", "begun", true),
+    ("catalog::divert::before", "begun", false),
+    ("catalog::divert::after", "begun", false),
+    ("catalog::commit::before", "diverted", false),
+    ("catalog::commit::after", "diverted", true),
     ("catalog::reap::after", "committed", true),
     ("catalog::abandon::before", "reaped", true),
     ("catalog::tombstone::before", "abandoned", true),

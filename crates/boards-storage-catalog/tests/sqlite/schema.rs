@@ -82,6 +82,7 @@ async fn a_file_of_every_version_is_read_and_written() {
         let catalog = SqliteCatalog::open(&path)
             .await
             .expect("an older file is brought up to date");
+        check_nothing_is_displaced(&catalog).await;
         check_rows_of_version_1(&catalog).await;
         store(&catalog, "more").await.expect("it can be written to");
         catalog.close().await.expect("closed");
@@ -92,6 +93,11 @@ async fn a_file_of_every_version_is_read_and_written() {
             .expect("asked");
         assert_eq!(found, newest());
     }
+}
+
+async fn check_nothing_is_displaced(catalog: &SqliteCatalog) {
+    let query = ArtifactQuery::default().with_displaced();
+    assert_eq!(catalog.list(&query).await.expect("listed").records, []);
 }
 
 async fn check_rows_of_version_1(catalog: &SqliteCatalog) {
@@ -123,6 +129,7 @@ async fn check_rows_of_version_1(catalog: &SqliteCatalog) {
         (record.digest_state, record.created_at),
         (DigestState::Verified, second(1))
     );
+    assert_eq!((record.home.as_str(), record.is_displaced()), ("main", false));
     let places: Vec<_> = record
         .replicas
         .iter()
@@ -160,6 +167,7 @@ async fn check_rows_of_version_1(catalog: &SqliteCatalog) {
         (intents.len(), intents[0].version, intents[0].key.as_str()),
         (1, id("c1"), "new.png")
     );
+    assert_eq!(intents[0].home, "main");
 }
 
 #[track_caller]

@@ -33,6 +33,7 @@ pub(crate) fn intent(artifact: &str) -> NewIntent {
         artifact_type: ArtifactType::Image,
         board: None,
         access: AccessClass::Private,
+        home: "main".to_owned(),
         provider: "main".to_owned(),
         plain_key: key(format!("default/image/{artifact}/original.png")),
         versioned_key: key(format!("default/image/{artifact}/original.{version}.png")),

@@ -9,6 +9,7 @@ use boards_storage::{
 use clap::Args;
 use serde::Serialize;
 
+use super::survey::Survey;
 use crate::errors::{Failure, Result, code_of};
 use crate::output::{Output, escape, human_size};
 use crate::session::Session;
@@ -96,39 +97,42 @@ impl Doctor {
         let loaded = found.load()?;
         examine_settings(&found, &loaded, findings);
         let storage = loaded.settings.storage;
-        let mut opened = storage.clone();
+        let mut survey = Survey::open(storage.clone()).await?;
+        let has_opened = survey.unopened.len() < storage.providers.len();
         let registry = Storage::registry()?;
         for settings in storage.providers.values() {
             let subject = format!("provider {}", settings.name);
-            match registry.open(settings).await {
-                Ok(provider) => examine_provider(&subject, &provider, findings).await,
-                Err(error) => {
-                    opened.providers.remove(&settings.name);
-                    findings.push(explain_unopened(&subject, &settings.kind, error, &registry));
+            match survey.take_unopened(&settings.name) {
+                Some(error) => findings.push(explain_unopened(&subject, &settings.kind, error, &registry)),
+                None => {
+                    let provider = survey.storage.provider(&settings.name)?;
+                    examine_provider(&subject, &provider, findings).await;
                 }
             }
         }
-        // The catalog is looked at with the providers that are there.
-        if !opened.providers.contains_key(&opened.default_provider)
-            && let Some(name) = opened.providers.keys().next()
-        {
-            opened.default_provider.clone_from(name);
+        if has_opened {
+            self.examine_catalog(&mut survey, &storage, findings).await;
         }
-        if !opened.providers.is_empty() {
-            self.examine_catalog(opened, findings).await;
+        if let Err(error) = survey.storage.close().await {
+            findings.push(Finding::failed("catalog", &error.into()));
         }
         Ok(())
     }
 
-    async fn examine_catalog(&self, settings: StorageSettings, findings: &mut Vec<Finding>) {
+    async fn examine_catalog(
+        &self,
+        survey: &mut Survey,
+        settings: &StorageSettings,
+        findings: &mut Vec<Finding>,
+    ) {
         let path = settings.catalog_path();
         let name = path
             .as_ref()
             .map_or_else(|| "in memory".to_owned(), |path| path.display().to_string());
-        let manager = match Storage::builder().settings(settings).open().await {
-            Ok(manager) => manager,
-            Err(error) => return findings.push(Finding::failed("catalog", &error.into())),
-        };
+        if let Some(error) = survey.catalog_error.take() {
+            return findings.push(Finding::failed("catalog", &error.into()));
+        }
+        let manager = &survey.storage;
         match manager.catalog().probe().await {
             Ok(()) => findings.push(Finding::new(Status::Ok, "catalog", name)),
             Err(error) => return findings.push(Finding::failed("catalog", &error.into())),
@@ -137,14 +141,11 @@ impl Doctor {
             examine_space("catalog", folder, findings).await;
         }
         let cleanup = if self.fix {
-            clean_up(&manager).await
+            clean_up(manager).await
         } else {
-            count_unfinished(&manager).await
+            count_unfinished(manager).await
         };
         findings.push(cleanup.unwrap_or_else(|failure| Finding::failed("unfinished", &failure)));
-        if let Err(error) = manager.close().await {
-            findings.push(Finding::failed("catalog", &error.into()));
-        }
     }
 }
 

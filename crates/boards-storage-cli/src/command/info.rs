@@ -67,6 +67,10 @@ fn pairs(metadata: &ArtifactMetadata) -> Vec<(&str, String)> {
         ("digest", reference.digest.to_string()),
         ("created", reference.created_at.to_string()),
         ("provider", reference.storage_provider.clone()),
+    ]);
+    let home = reference.home_provider.as_ref();
+    pairs.extend(home.map(|home| ("home", format!("{home}: a fallback holds it"))));
+    pairs.extend([
         ("key", reference.storage_key.to_string()),
         ("url", reference.storage_url.clone()),
     ]);

@@ -43,17 +43,21 @@ pub(crate) struct Ls {
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
     meta: Vec<(String, String)>,
 
+    /// Only those that a fallback holds instead of the provider that they are meant for
+    #[arg(long)]
+    displaced: bool,
+
     /// At most so many
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 
-    /// Show the content type, the provider and the key too
+    /// Show the content type, the provider, the home of what is displaced and the key too
     #[arg(short, long)]
     long: bool,
 
     /// List all versions of this artifact instead, newest first
     #[arg(long, value_name = "ID", value_parser = parsed::<ArtifactId>,
-        conflicts_with_all = ["all_tenants", "board", "artifact_type", "artifact", "meta"])]
+        conflicts_with_all = ["all_tenants", "board", "artifact_type", "artifact", "meta", "displaced"])]
     versions: Option<ArtifactId>,
 
     /// Which variant's versions [default: original]
@@ -134,6 +138,7 @@ impl Ls {
         query.artifact_type.clone_from(&self.artifact_type);
         query.artifact.clone_from(&self.artifact);
         query.user_metadata.extend(self.meta.iter().cloned());
+        query.displaced = self.displaced;
         query
     }
 }
@@ -168,6 +173,7 @@ impl Listing {
             "CONTENT TYPE",
             "PROVIDER",
             "KEY",
+            "HOME",
         ];
         let shown = if is_long { headline.len() } else { SHORT_COLUMNS };
         Ok(Self::Table {
@@ -196,6 +202,7 @@ impl Listing {
                     reference.content_type.to_string(),
                     reference.storage_provider.clone(),
                     reference.storage_key.to_string(),
+                    reference.home_provider.clone().unwrap_or_default(),
                 ];
                 table.row(&cells[..if *is_long { cells.len() } else { SHORT_COLUMNS }]);
                 *has_rows = true;

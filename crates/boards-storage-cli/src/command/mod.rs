@@ -6,6 +6,7 @@ mod config;
 mod doctor;
 mod get;
 mod get_resume;
+mod health;
 mod info;
 mod ls;
 mod providers;
@@ -13,6 +14,7 @@ mod put;
 mod put_resume;
 mod rm;
 mod route;
+mod survey;
 mod url;
 
 use clap::Subcommand;
@@ -34,6 +36,7 @@ pub(crate) enum Command {
     Providers(providers::Providers),
     Config(config::Config),
     Doctor(doctor::Doctor),
+    Health(health::Health),
     Completions(completions::Completions),
 }
 
@@ -52,6 +55,7 @@ impl Command {
             Self::Providers(providers) => Box::pin(providers.run(session)).await,
             Self::Config(config) => Box::pin(config.run(session)).await,
             Self::Doctor(doctor) => Box::pin(doctor.run(session)).await,
+            Self::Health(health) => Box::pin(health.run(session)).await,
             Self::Completions(completions) => completions.run(session),
         }
     }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use boards_storage::{
-    AccessClass, ArtifactType, BoardId, ByteSize, Content, ContentType, RouteExplanation, RouteQuery,
-    RouteSize, Router, TenantId,
+    AccessClass, ArtifactType, BoardId, ByteSize, Content, ContentType, EncryptionDemand, RouteExplanation,
+    RouteQuery, RouteSize, Router, Storage, TenantId,
 };
 use clap::{Args, Subcommand};
 
@@ -71,8 +71,16 @@ impl Route {
 impl Explain {
     async fn run(self, session: &mut Session) -> Result<()> {
         let settings = settings::find(&session.global).await?.load()?.settings.storage;
-        let router = Router::new(settings.default_provider.clone(), settings.routing_rules);
-        let explanation = router.explain(&self.query().await?);
+        let registry = Storage::registry()?;
+        let router = Router::new(settings.default_provider.clone(), settings.routing_rules.clone())
+            .with_fallback(settings.fallback.clone());
+        // Of a provider whose type is not compiled in nothing is known.
+        let protection = |name: &str| {
+            let provider = settings.providers.get(name)?;
+            registry.find(&provider.kind).ok()?;
+            registry.protection(provider).ok()
+        };
+        let explanation = router.explain(&self.query().await?, protection);
         if session.output.json {
             return session.output.json(&explanation);
         }
@@ -107,6 +115,16 @@ fn write(output: &mut Output, explanation: &RouteExplanation) -> Result<()> {
         (None, _) => "depends on the size, which is not known; give --size, or a file".to_owned(),
     };
     output.line(&escape(&decision))?;
+    for place in &explanation.fallback {
+        let line = match &place.passed_over {
+            Some(why) => format!("  '{}' does not stand in: {why}", place.provider),
+            None => format!("  if that cannot take it, '{}' does", place.provider),
+        };
+        output.note(&escape(&line))?;
+    }
+    if explanation.encryption == EncryptionDemand::Required {
+        output.note("  it must be encrypted at rest")?;
+    }
     for rule in &explanation.rules {
         let name = rule
             .name

@@ -11,6 +11,7 @@ mod address;
 mod batch;
 mod errors;
 mod get;
+mod health;
 mod help;
 mod listing;
 mod process;

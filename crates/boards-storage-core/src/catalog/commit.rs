@@ -88,6 +88,7 @@ impl ArtifactRecord {
             digest: object.digest,
             digest_state: object.digest_state,
             created_at: at,
+            home: intent.home.clone(),
             replicas: vec![replica],
         }
     }
@@ -111,6 +112,15 @@ impl Intent {
             ErrorKind::AlreadyExists,
             "another version was committed meanwhile",
         )
+    }
+
+    /// The error of a diversion to another variant or another artifact.
+    #[must_use]
+    pub fn other_variant(version: VersionId) -> Error {
+        Error::invalid_input(format!(
+            "the write {version} is of another variant, or says otherwise whether it is to overwrite"
+        ))
+        .with_help("divert a write to another provider only")
     }
 
     /// The error of a begin that repeats another's version id or versioned key.

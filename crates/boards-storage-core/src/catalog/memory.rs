@@ -50,14 +50,27 @@ struct OpenIntent {
     intent: Intent,
     facts: ArtifactFacts,
     overwrite: bool,
-    /// Whether its writer may still commit.
-    is_active: bool,
+    state: IntentState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IntentState {
+    /// Its writer may still commit.
+    Active,
+    /// Another write took its place.
+    Superseded,
+    /// The cleanup has it.
+    Reaping,
 }
 
 impl OpenIntent {
+    fn is_active(&self) -> bool {
+        self.state == IntentState::Active
+    }
+
     /// Says whether its bytes may be removed.
     fn has_ended(&self, now: Timestamp) -> bool {
-        !self.is_active || self.intent.lease_until <= now
+        self.state == IntentState::Reaping || self.intent.lease_until <= now
     }
 }
 
@@ -76,52 +89,46 @@ impl MemoryCatalog {
 impl Catalog for MemoryCatalog {
     async fn begin(&self, new: &NewIntent) -> Result<Begun> {
         let mut state = self.state();
-        let facts = ArtifactFacts::of(new);
-        state.check_facts(&new.variant, &facts)?;
-        let key = if state.used_keys.contains(&new.plain_key) {
-            &new.versioned_key
-        } else {
-            &new.plain_key
-        };
-        let is_used = state.intents.contains_key(&new.version) || state.is_committed(new.version);
-        if is_used || state.used_keys.contains(key) {
-            return Err(Intent::repeated(new.version, &new.versioned_key));
-        }
+        state.check_facts(&new.variant, &ArtifactFacts::of(new))?;
+        state.check_unused(new)?;
         if !new.overwrite {
             if let Some(record) = state.current(&new.variant) {
                 return Ok(Begun::Exists(Box::new(record.clone())));
             }
             let others = state.intents.values_mut();
             let rivals: Vec<_> = others
-                .filter(|open| open.is_active && open.intent.variant == new.variant)
+                .filter(|open| open.is_active() && open.intent.variant == new.variant)
                 .collect();
             let leases = rivals.iter().map(|open| open.intent.lease_until);
             if let Some(lease_until) = leases.filter(|lease| *lease > new.now).max() {
                 return Ok(Begun::Busy { lease_until });
             }
-            rivals.into_iter().for_each(|open| open.is_active = false);
+            let supersede = |open: &mut OpenIntent| open.state = IntentState::Superseded;
+            rivals.into_iter().for_each(supersede);
         }
-        let intent = Intent {
-            version: new.version,
-            variant: new.variant.clone(),
-            provider: new.provider.clone(),
-            key: key.clone(),
-            lease_until: new.lease_until,
-        };
-        state.used_keys.insert(key.clone());
-        let open = OpenIntent {
-            intent: intent.clone(),
-            facts,
-            overwrite: new.overwrite,
-            is_active: true,
-        };
-        state.intents.insert(new.version, open);
-        Ok(Begun::Started(intent))
+        Ok(Begun::Started(state.open(new)))
+    }
+
+    async fn divert(&self, from: VersionId, to: &NewIntent, cleanup_from: Timestamp) -> Result<Intent> {
+        let mut state = self.state();
+        let open = state.intents.get(&from).filter(|open| open.is_active());
+        let open = open.ok_or_else(|| Intent::lost(from))?;
+        if open.intent.variant != to.variant || open.overwrite != to.overwrite {
+            return Err(Intent::other_variant(from));
+        }
+        open.facts.check(&to.variant.artifact, &ArtifactFacts::of(to))?;
+        state.check_unused(to)?;
+        let intent = state.open(to);
+        if let Some(open) = state.intents.get_mut(&from) {
+            open.state = IntentState::Superseded;
+            open.intent.lease_until = cleanup_from;
+        }
+        Ok(intent)
     }
 
     async fn renew(&self, version: VersionId, lease_until: Timestamp) -> Result<()> {
         let mut state = self.state();
-        let open = state.intents.get_mut(&version).filter(|open| open.is_active);
+        let open = state.intents.get_mut(&version).filter(|open| open.is_active());
         open.ok_or_else(|| Intent::lost(version))?.intent.lease_until = lease_until;
         Ok(())
     }
@@ -133,7 +140,7 @@ impl Catalog for MemoryCatalog {
         at: Timestamp,
     ) -> Result<ArtifactRecord> {
         let mut state = self.state();
-        let Some(open) = state.intents.get(&version).filter(|open| open.is_active) else {
+        let Some(open) = state.intents.get(&version).filter(|open| open.is_active()) else {
             // The answer to a first commit may have been lost.
             return state.by_id(version).cloned().ok_or_else(|| Intent::lost(version));
         };
@@ -175,7 +182,7 @@ impl Catalog for MemoryCatalog {
             .into_iter()
             .filter(|intent| match state.intents.get_mut(&intent.version) {
                 Some(open) if open.has_ended(now) => {
-                    open.is_active = false;
+                    open.state = IntentState::Reaping;
                     true
                 }
                 _ => false,
@@ -325,6 +332,44 @@ impl State {
         self.by_id(version).is_some() || self.tombstones.contains_key(&version)
     }
 
+    /// Returns the key that a write gets.
+    fn key_of<'n>(&self, new: &'n NewIntent) -> &'n StorageKey {
+        if self.used_keys.contains(&new.plain_key) {
+            &new.versioned_key
+        } else {
+            &new.plain_key
+        }
+    }
+
+    fn check_unused(&self, new: &NewIntent) -> Result<()> {
+        let is_used = self.intents.contains_key(&new.version) || self.is_committed(new.version);
+        if is_used || self.used_keys.contains(self.key_of(new)) {
+            return Err(Intent::repeated(new.version, &new.versioned_key));
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, new: &NewIntent) -> Intent {
+        let key = self.key_of(new).clone();
+        let intent = Intent {
+            version: new.version,
+            variant: new.variant.clone(),
+            home: new.home.clone(),
+            provider: new.provider.clone(),
+            key: key.clone(),
+            lease_until: new.lease_until,
+        };
+        self.used_keys.insert(key);
+        let open = OpenIntent {
+            intent: intent.clone(),
+            facts: ArtifactFacts::of(new),
+            overwrite: new.overwrite,
+            state: IntentState::Active,
+        };
+        self.intents.insert(new.version, open);
+        intent
+    }
+
     fn check_facts(&self, variant: &VariantIdentity, facts: &ArtifactFacts) -> Result<()> {
         let known = self
             .artifacts
@@ -364,6 +409,7 @@ fn matches(query: &ArtifactQuery, record: &ArtifactRecord) -> bool {
             .user_metadata
             .iter()
             .all(|(name, value)| record.attributes.user_metadata.get(name) == Some(value))
+        && (!query.displaced || record.is_displaced())
 }
 
 fn is_target(target: &DeleteTarget, variant: &VariantIdentity, record: &ArtifactRecord) -> bool {

@@ -64,6 +64,20 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     /// versioned key was used before.
     async fn begin(&self, intent: &NewIntent) -> Result<Begun>;
 
+    /// Gives a write up at its provider and begins it at another, in one step: from then on `to` is the variant's
+    /// write, and `from` can no longer commit. So of the two at most one ever becomes a version, whatever arrives at the
+    /// first provider.
+    ///
+    /// The intent of `from` stays, so that what it left at its provider is found: [`Catalog::reap_intents`] takes it
+    /// from `cleanup_from` on, when its bytes have had time to arrive. The new intent gets a key of its own, as in
+    /// [`Catalog::begin`]. Nobody else's write is waited for.
+    ///
+    /// # Errors
+    ///
+    /// `PreconditionFailed` if the intent of `from` was superseded, reaped, committed or never existed; `InvalidInput`
+    /// if `to` is of another variant, says otherwise whether to overwrite, or as in [`Catalog::begin`].
+    async fn divert(&self, from: VersionId, to: &NewIntent, cleanup_from: Timestamp) -> Result<Intent>;
+
     /// Extends the lease of an intent.
     ///
     /// # Errors
@@ -90,7 +104,7 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     /// Forgets an intent whose bytes are gone. Idempotent.
     async fn abandon(&self, version: VersionId) -> Result<()>;
 
-    /// Takes intents whose lease ended before `now` out of their writers' hands and returns them, with those taken
+    /// Takes intents whose lease ended before `now`, and diverted ones whose cleanup may begin, out of their writers' hands and returns them, with those taken
     /// before and not yet abandoned: their bytes may be removed. In the order of their versions, those after `after`,
     /// at most `limit`.
     async fn reap_intents(

@@ -66,7 +66,9 @@ pub struct NewIntent {
     pub board: Option<BoardId>,
     /// How the artifact may be reached.
     pub access: AccessClass,
-    /// The provider that gets the bytes.
+    /// The provider that the routing meant.
+    pub home: String,
+    /// The provider that gets the bytes: the home, or one that takes its place.
     pub provider: String,
     /// The key without a version, used if it was never used.
     pub plain_key: StorageKey,
@@ -101,7 +103,9 @@ pub struct Intent {
     pub version: VersionId,
     /// What is written.
     pub variant: VariantIdentity,
-    /// The provider that gets the bytes.
+    /// The provider that the routing meant.
+    pub home: String,
+    /// The provider that gets the bytes: the home, or one that takes its place.
     pub provider: String,
     /// The only key that this write, and its cleanup, may touch.
     pub key: StorageKey,
@@ -194,6 +198,9 @@ pub struct ArtifactRecord {
     pub digest_state: DigestState,
     /// When the version was committed.
     pub created_at: Timestamp,
+    /// The provider that the routing meant when the version was written. Its bytes may be elsewhere: see
+    /// [`ArtifactRecord::is_displaced`].
+    pub home: String,
     /// Where the bytes are, the place they were written to first; at least one.
     pub replicas: Vec<Replica>,
 }
@@ -205,6 +212,12 @@ impl ArtifactRecord {
         self.replicas
             .first()
             .expect("a record has at least one replica: commit writes it")
+    }
+
+    /// Returns whether no replica is at home: a fallback took the write.
+    #[must_use]
+    pub fn is_displaced(&self) -> bool {
+        self.replicas.iter().all(|replica| replica.provider != self.home)
     }
 }
 
@@ -222,6 +235,8 @@ pub struct ArtifactQuery {
     pub artifact: Option<ArtifactId>,
     /// Only those whose user metadata has all these fields.
     pub user_metadata: BTreeMap<String, String>,
+    /// Only those that a fallback holds: no replica is at home.
+    pub displaced: bool,
     /// Only those after this one.
     pub after: Option<CatalogCursor>,
     /// At most so many; 1,000 by default and at most.
@@ -272,6 +287,13 @@ impl ArtifactQuery {
     #[must_use]
     pub fn with_user_metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.user_metadata.insert(name.into(), value.into());
+        self
+    }
+
+    /// Lists only those that a fallback holds.
+    #[must_use]
+    pub fn with_displaced(mut self) -> Self {
+        self.displaced = true;
         self
     }
 

@@ -242,6 +242,9 @@ pub struct ArtifactReference {
     pub storage_key: StorageKey,
     /// The provider's name in the settings.
     pub storage_provider: String,
+    /// The provider that it is meant for, if a fallback holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home_provider: Option<String>,
     /// The public URL if the artifact is public and the provider has one, else `boards-storage://provider/key`;
     /// never a signed URL.
     pub storage_url: String,
@@ -276,6 +279,7 @@ impl ArtifactReference {
             artifact_id: record.variant.artifact.clone(),
             storage_key: replica.key.clone(),
             storage_provider: replica.provider.clone(),
+            home_provider: record.is_displaced().then(|| record.home.clone()),
             storage_url,
             content_type: record
                 .attributes

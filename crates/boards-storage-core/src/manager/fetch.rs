@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::read::lost;
+use super::read::{Tries, lost};
 use super::{ArtifactLocator, ArtifactReference, StorageManager};
 use crate::capabilities::Capability;
 use crate::catalog::{ArtifactRecord, Replica};
@@ -45,16 +45,14 @@ impl StorageManager {
     ) -> Result<ArtifactReference> {
         let record = self.record(&locator.into()).await?;
         let file = Arc::new(file);
-        let mut failure = None;
-        for replica in &record.replicas {
+        let mut tries = Tries::of(&record, &options.context);
+        while let Some(replica) = tries.next() {
             match self.fetch_replica(&record, replica, &file, options).await {
                 Ok(()) => return self.reference(&record).await,
-                Err(error) => failure = failure.or(Some(error)),
+                Err(error) => tries.failed(replica, error),
             }
         }
-        let failure = failure
-            .unwrap_or_else(|| Error::new(ErrorKind::Corruption, "the record names no place of its bytes"));
-        Err(self.lost_or_gone(&record, failure).await)
+        Err(self.lost_or_gone(&record, tries.sum_up()).await)
     }
 
     async fn fetch_replica(
@@ -73,7 +71,7 @@ impl StorageManager {
         let found = downloader
             .download_to_file(&replica.key, Arc::clone(file), &options)
             .await
-            .map_err(|error| lost(record, error))?;
+            .map_err(|error| lost(replica, error))?;
         let checked = if found.size_bytes == record.size_bytes {
             check_file(Arc::clone(file), record.digest).await
         } else {

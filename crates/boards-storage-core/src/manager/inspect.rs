@@ -1,6 +1,7 @@
 //! Observing content on its way: size, digest and limits.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -20,16 +21,24 @@ pub(super) struct Seen {
 
 /// Where the result of an observed opening is left.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Inspection(Arc<Mutex<Option<Seen>>>);
+pub(super) struct Inspection {
+    seen: Arc<Mutex<Option<Seen>>>,
+    has_failed: Arc<AtomicBool>,
+}
 
 impl Inspection {
     /// Returns what the last completed opening saw.
     pub(super) fn seen(&self) -> Option<Seen> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says whether the content itself failed when it was opened last: then no provider is to blame.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
     }
 
     fn set(&self, seen: Option<Seen>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
     /// Returns content that leaves its size and digest here when it was read to its end, and fails as soon as it is
@@ -51,6 +60,7 @@ impl Inspection {
         let inspection = self.clone();
         Ok(content.map_stream(move |inner| {
             inspection.set(None);
+            inspection.has_failed.store(false, Ordering::Release);
             Box::pin(Observed {
                 inner,
                 hasher: Some(DigestHasher::new(DigestAlgorithm::Blake3)),
@@ -108,7 +118,10 @@ impl Stream for Observed {
                     hasher.update(piece);
                 }
             }
-            Some(Err(_)) => this.hasher = None,
+            Some(Err(_)) => {
+                this.hasher = None;
+                this.inspection.has_failed.store(true, Ordering::Release);
+            }
             None => {
                 if let Some(hasher) = this.hasher.take() {
                     this.inspection.set(Some(Seen {

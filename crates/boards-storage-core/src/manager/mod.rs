@@ -6,7 +6,9 @@
 mod artifact;
 mod attributes;
 mod fetch;
+mod health;
 mod inspect;
+mod place;
 mod read;
 mod remove;
 mod resumable;
@@ -14,23 +16,29 @@ mod store;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
+
+use tokio::task::JoinSet;
 
 use crate::catalog::SharedCatalog;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::layer::Stack;
+use crate::protection::ProtectionSettings;
 use crate::provider::SharedProvider;
 use crate::routing::{RouteExplanation, RouteQuery, Router};
-use crate::settings::{ContentTypePattern, RoutingRule};
+use crate::settings::{ContentTypePattern, HealthSettings, RoutingRule};
 use crate::template::KeyTemplate;
 use crate::transfer::{DownloaderSettings, UploaderSettings};
+
+use health::HealthBoard;
 
 pub use artifact::{
     ArtifactLocator, ArtifactMetadata, ArtifactPage, ArtifactReference, Deletion, DownloadUrl, NewArtifact,
     ReapReport,
 };
+pub use health::{CANARY_KEY_PREFIX, HealthOptions};
 pub use read::OpenOptions;
 pub use resumable::{ResumableOptions, StoreState};
 
@@ -39,6 +47,8 @@ pub use resumable::{ResumableOptions, StoreState};
 pub const FAILPOINTS: &[&str] = &[
     "manager::store::begun",
     "manager::store::sent",
+    "manager::store::diverting",
+    "manager::store::diverted",
     "manager::store::committed",
     "manager::delete::tombstoned",
     "manager::delete::removed",
@@ -52,6 +62,11 @@ pub struct ManagerSettings {
     pub default_provider: String,
     /// The rules; the first that matches wins.
     pub routing_rules: Vec<RoutingRule>,
+    /// The providers that take a write, in this order, when the one that it is meant for cannot. A rule may have its
+    /// own. None by default.
+    pub fallback: Vec<String>,
+    /// What is known of the protection of providers beyond what they declare, by name.
+    pub protections: BTreeMap<String, ProtectionSettings>,
     /// The shape of keys.
     pub key_template: KeyTemplate,
     /// The greatest artifact in bytes; no limit by default.
@@ -66,6 +81,11 @@ pub struct ManagerSettings {
     pub lease: Duration,
     /// For how long an interrupted upload that can be resumed keeps its intent. One day by default.
     pub resume_lease: Duration,
+    /// For how long the bytes of a write that went elsewhere may still arrive at the provider that it was given up at:
+    /// until then the cleanup leaves them. 10 minutes by default.
+    pub cleanup_delay: Duration,
+    /// How providers and catalog are watched.
+    pub health: HealthSettings,
     /// How large content is sent.
     pub uploader: UploaderSettings,
     /// How large objects are read.
@@ -78,12 +98,16 @@ impl ManagerSettings {
         Self {
             default_provider: default_provider.into(),
             routing_rules: Vec::new(),
+            fallback: Vec::new(),
+            protections: BTreeMap::new(),
             key_template: KeyTemplate::default(),
             size_bytes_max: None,
             content_types: Vec::new(),
             routing_buffer_bytes_max: 256 << 20,
             lease: Duration::from_secs(30),
             resume_lease: Duration::from_hours(24),
+            cleanup_delay: Duration::from_mins(10),
+            health: HealthSettings::default(),
             uploader: UploaderSettings::default(),
             downloader: DownloaderSettings::default(),
         }
@@ -126,6 +150,9 @@ struct Inner {
     clock: Arc<dyn Clock>,
     providers: RwLock<BTreeMap<String, SharedProvider>>,
     stack_builder: StackBuilder,
+    health: Arc<HealthBoard>,
+    /// The task that probes. Dropping it ends it.
+    watch: Mutex<Option<JoinSet<()>>>,
 }
 
 impl StorageManager {
@@ -148,8 +175,10 @@ impl StorageManager {
         clock: Arc<dyn Clock>,
         stack_builder: StackBuilder,
     ) -> Self {
-        let router = Router::new(settings.default_provider.clone(), settings.routing_rules.clone());
+        let router = Router::new(settings.default_provider.clone(), settings.routing_rules.clone())
+            .with_fallback(settings.fallback.clone());
         let providers = RwLock::default();
+        let health = Arc::new(HealthBoard::new(settings.health.clone(), Arc::clone(&clock)));
         Self {
             inner: Arc::new(Inner {
                 settings,
@@ -158,6 +187,8 @@ impl StorageManager {
                 clock,
                 providers,
                 stack_builder,
+                health,
+                watch: Mutex::default(),
             }),
         }
     }
@@ -222,7 +253,9 @@ impl StorageManager {
     /// Says where an artifact would go, and why. Nothing is stored.
     #[must_use]
     pub fn explain_route(&self, query: &RouteQuery) -> RouteExplanation {
-        self.inner.router.explain(query)
+        self.inner
+            .router
+            .explain(query, |provider| self.protection(provider).ok())
     }
 
     /// Returns the catalog.
@@ -237,7 +270,7 @@ impl StorageManager {
         &self.inner.settings
     }
 
-    /// Closes every provider and the catalog.
+    /// Ends the watch over the health, and closes every provider and the catalog.
     ///
     /// # Errors
     ///
@@ -251,6 +284,7 @@ impl StorageManager {
             .values()
             .cloned()
             .collect();
+        self.stop_health_monitor().await;
         let mut result = Ok(());
         for provider in providers {
             result = result.and(provider.close().await);

@@ -1,5 +1,6 @@
 //! Finding and opening artifacts.
 
+use super::place::Failures;
 use super::{
     ArtifactLocator, ArtifactMetadata, ArtifactPage, ArtifactReference, DownloadUrl, StorageManager,
 };
@@ -70,7 +71,8 @@ impl StorageManager {
 
     /// Opens a variant's bytes as a stream, all or a range.
     ///
-    /// The bytes are those of the version that the locator named when it was opened. A full read is checked against
+    /// The bytes are those of the version that the locator named when it was opened. If the first replica cannot be
+    /// opened, whatever the reason, the next one is. A full read is checked against
     /// the record's digest: wrong bytes end it with `Corruption` instead of the last piece.
     ///
     /// # Errors
@@ -86,16 +88,14 @@ impl StorageManager {
         if let Some(range) = options.range {
             range.resolve(record.size_bytes)?;
         }
-        let mut failure = None;
-        for replica in &record.replicas {
+        let mut tries = Tries::of(&record, &options.context);
+        while let Some(replica) = tries.next() {
             match self.open_replica(&record, replica, options).await {
                 Ok(download) => return Ok(download),
-                Err(error) => failure = failure.or(Some(error)),
+                Err(error) => tries.failed(replica, error),
             }
         }
-        let failure = failure
-            .unwrap_or_else(|| Error::new(ErrorKind::Corruption, "the record names no place of its bytes"));
-        Err(self.lost_or_gone(&record, failure).await)
+        Err(self.lost_or_gone(&record, tries.sum_up()).await)
     }
 
     /// Tells bytes that were lost from those whose version was deleted since its record was looked up: records go
@@ -129,7 +129,7 @@ impl StorageManager {
         let opened = downloader
             .download(&replica.key, &download)
             .await
-            .map_err(|error| lost(record, error))?;
+            .map_err(|error| lost(replica, error))?;
         let opened = opened.into_object()?;
         let mut metadata = same_size(record, ObjectMetadata::clone(opened.metadata()))?;
         metadata.attributes = record.attributes.clone();
@@ -161,15 +161,30 @@ impl StorageManager {
         options: &PresignDownloadOptions,
     ) -> Result<DownloadUrl> {
         let record = self.record(&locator.into()).await?;
-        let replica = record.primary();
-        let provider = self.provider(&replica.provider)?;
         if record.access == AccessClass::Authenticated {
             return Err(
                 Error::new(ErrorKind::AccessDenied, "an authenticated artifact has no URL")
-                    .with_key(&replica.key)
+                    .with_key(&record.primary().key)
                     .with_help("open it through the manager"),
             );
         }
+        let mut tries = Tries::of(&record, &options.context);
+        while let Some(replica) = tries.next() {
+            match self.url_of(&record, replica, options).await {
+                Ok(url) => return Ok(url),
+                Err(error) => tries.failed(replica, error),
+            }
+        }
+        Err(tries.sum_up())
+    }
+
+    async fn url_of(
+        &self,
+        record: &ArtifactRecord,
+        replica: &Replica,
+        options: &PresignDownloadOptions,
+    ) -> Result<DownloadUrl> {
+        let provider = self.provider(&replica.provider)?;
         let has_public = provider.capabilities().has(Capability::PublicUrl);
         if record.access == AccessClass::Public && has_public {
             let call = CallOptions::default().with_context(options.context.clone());
@@ -204,17 +219,7 @@ impl StorageManager {
         context: &CallContext,
     ) -> Result<ArtifactMetadata> {
         let record = self.record(&locator.into()).await?;
-        let replica = record.primary();
-        let provider = self.provider(&replica.provider)?;
-        let call = CallOptions::default().with_context(context.clone());
-        let found = provider.metadata(&replica.key, &call).await;
-        let found = found
-            .map_err(|error| lost(&record, error))
-            .and_then(|found| same_size(&record, found));
-        let mut object = match found {
-            Ok(object) => object,
-            Err(error) => return Err(self.lost_or_gone(&record, error).await),
-        };
+        let mut object = self.object_of(&record, context).await?;
         object
             .attributes
             .user_metadata
@@ -225,6 +230,23 @@ impl StorageManager {
             replicas: record.replicas.clone(),
             object,
         })
+    }
+
+    async fn object_of(&self, record: &ArtifactRecord, context: &CallContext) -> Result<ObjectMetadata> {
+        let call = CallOptions::default().with_context(context.clone());
+        let mut tries = Tries::of(record, context);
+        while let Some(replica) = tries.next() {
+            let found = match self.provider(&replica.provider) {
+                Ok(provider) => provider.metadata(&replica.key, &call).await,
+                Err(error) => Err(error),
+            };
+            let found = found.map_err(|error| lost(replica, error));
+            match found.and_then(|found| same_size(record, found)) {
+                Ok(object) => return Ok(object),
+                Err(error) => tries.failed(replica, error),
+            }
+        }
+        Err(self.lost_or_gone(record, tries.sum_up()).await)
     }
 
     /// Lists present versions, ordered by tenant, artifact and variant, a page at a time.
@@ -311,14 +333,58 @@ fn same_size(record: &ArtifactRecord, found: ObjectMetadata) -> Result<ObjectMet
     .with_key(&found.key))
 }
 
+/// The replicas of a record in the order in which they are asked, and what those that were asked said.
+///
+/// What one cannot give, another may, so only a wrong request and the caller's deadline end the search. A replica that
+/// is passed by is told in the log, since nobody else hears of it.
+pub(super) struct Tries<'r> {
+    waiting: std::slice::Iter<'r, Replica>,
+    context: &'r CallContext,
+    failures: Failures,
+}
+
+impl<'r> Tries<'r> {
+    pub(super) fn of(record: &'r ArtifactRecord, context: &'r CallContext) -> Self {
+        Self {
+            waiting: record.replicas.iter(),
+            context,
+            failures: Failures::default(),
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Option<&'r Replica> {
+        self.waiting.next()
+    }
+
+    pub(super) fn failed(&mut self, replica: &Replica, error: Error) {
+        let is_late = self.context.remaining().is_some_and(|left| left.is_zero());
+        if is_late || error.kind() == ErrorKind::InvalidInput {
+            self.waiting = [].iter();
+        }
+        if !self.waiting.as_slice().is_empty() {
+            tracing::warn!(
+                provider = replica.provider,
+                error.kind = error.kind().name(),
+                %error,
+                "a replica cannot be read; the next one is asked"
+            );
+        }
+        self.failures.note(&replica.provider, error);
+    }
+
+    /// The error of the first replica; where several were asked, with what each said.
+    pub(super) fn sum_up(self) -> Error {
+        self.failures.sum_up("no replica can be read", &[])
+    }
+}
+
 /// A store that does not have what the record says has lost or changed it.
-pub(super) fn lost(record: &ArtifactRecord, error: Error) -> Error {
+pub(super) fn lost(replica: &Replica, error: Error) -> Error {
     let problem = match error.kind() {
         ErrorKind::NotFound => "the store does not have the bytes of the record",
         ErrorKind::PreconditionFailed => "the bytes at the store were changed since they were recorded",
         _ => return error,
     };
-    let replica = record.primary();
     Error::new(ErrorKind::Corruption, problem)
         .with_provider(replica.provider.as_str())
         .with_key(&replica.key)

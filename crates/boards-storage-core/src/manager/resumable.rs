@@ -150,6 +150,8 @@ impl StorageManager {
                 let intent = Intent {
                     version: state.version,
                     variant: state.variant.clone(),
+                    // Where it was meant to be, the catalog knows; what is resumed goes on where it began.
+                    home: state.provider.clone(),
                     provider: state.provider.clone(),
                     key: state.upload.upload.key.clone(),
                     lease_until: until,

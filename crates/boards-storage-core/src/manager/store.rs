@@ -8,8 +8,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 
-use super::attributes::{check_served, kept};
+use super::attributes::kept;
 use super::inspect::{Inspection, Seen, too_large};
+use super::place::Places;
 use super::resumable::{Keeper, Left, Resumable};
 use super::{ArtifactReference, NewArtifact, StorageManager};
 use crate::capabilities::{Capability, PreconditionKind};
@@ -23,7 +24,7 @@ use crate::metadata::{ObjectAttributes, ObjectMetadata, WriteId};
 use crate::operation::OperationKind;
 use crate::options::{AccessClass, CallContext, CallOptions, Precondition, UploadOptions};
 use crate::provider::SharedProvider;
-use crate::routing::{RouteDecision, RouteQuery, RouteSize};
+use crate::routing::{Route, RouteDecision, RouteQuery, RouteSize};
 use crate::scope::{ArtifactId, Extension, VariantFile, VersionId};
 use crate::template::{ArtifactScope, KeyScope, TemporaryScope};
 use crate::transfer::{UploadState, Uploader};
@@ -35,7 +36,13 @@ impl StorageManager {
     /// Stores an artifact, or a variant of one, and returns its reference.
     ///
     /// Storing the same bytes again answers the existing reference, also with `overwrite`. Other bytes, or another content type or user
-    /// metadata, are `AlreadyExists` unless the new artifact says `overwrite`; then they become a new version. A
+    /// metadata, are `AlreadyExists` unless the new artifact says `overwrite`; then they become a new version.
+    ///
+    /// When the provider of the route is unavailable, too slow, throttles or is full, and the content can still be read
+    /// from its beginning, the first of the route's fallback providers that takes the write has it. The reference and
+    /// the record say so; [`ArtifactQuery::with_displaced`](crate::ArtifactQuery::with_displaced) lists it.
+    ///
+    /// A
     /// stream of unknown length is held in memory only as far as a size rule needs it. After a failure nothing is
     /// left behind, or what is left is removed by [`StorageManager::reap`]; it is never seen by a reader. If the
     /// future is dropped half-way, that is so too, and the variant can be written again when the lease has ended.
@@ -94,14 +101,15 @@ impl StorageManager {
                 intent,
                 inspection: &inspection,
                 keeper,
+                existing: existing.as_ref(),
             })
         };
         match left {
             Left::Nothing => {}
             Left::Upload(left) => {
                 let (intent, state) = (left.0.clone(), left.1.clone());
-                let work = work(intent)?;
-                let record = Box::pin(self.fulfil(&work, content, Some(state), existing)).await?;
+                let (work, places) = (work(intent)?, Places::only(&left.0.provider));
+                let record = Box::pin(self.fulfil(work, places, content, Some(state))).await?;
                 return self.reference(&record).await;
             }
             Left::Record(record) => {
@@ -122,15 +130,15 @@ impl StorageManager {
                 return self.reference(record).await;
             }
         }
-        let (provider_name, content) = self.route(draft, content).await?;
+        let (route, content) = self.route(draft, content).await?;
         // A provider that is missing, or that cannot serve what is asked, is told before anything is reserved.
-        let provider = self.provider(&provider_name)?;
-        check_served(provider.capabilities(), draft.new.access, &draft.attributes)?;
-        match self.begin(draft, &provider_name).await? {
+        let places = self.places(&route, draft.new.access, &draft.attributes)?;
+        let intent = self.new_intent(draft, route.provider, route.provider)?;
+        match self.inner.catalog.begin(&intent).await? {
             Begun::Started(intent) => {
                 failpoint!("manager::store::begun");
                 let work = work(intent)?;
-                let record = Box::pin(self.fulfil(&work, content, None, existing)).await?;
+                let record = Box::pin(self.fulfil(work, places, content, None)).await?;
                 self.reference(&record).await
             }
             Begun::Exists(record) => {
@@ -188,13 +196,13 @@ impl StorageManager {
         .with_help("try again later: a writer that died loses its claim then")
     }
 
-    /// Chooses the provider. A stream of unknown length is read as far as a size rule needs it.
-    async fn route(&self, draft: &Draft, content: Content) -> Result<(String, Content)> {
+    /// Chooses the way. A stream of unknown length is read as far as a size rule needs it.
+    async fn route(&self, draft: &Draft, content: Content) -> Result<(Route<'_>, Content)> {
         let max = self.inner.settings.routing_buffer_bytes_max;
         let mut buffer = Buffer::new(content);
         loop {
             match self.inner.router.decide(&draft.route_query(buffer.size())) {
-                RouteDecision::Provider(name) => return Ok((name.to_owned(), buffer.into_content())),
+                RouteDecision::Route(route) => return Ok((route, buffer.into_content())),
                 RouteDecision::NeedsMoreThan(threshold) if threshold > max => {
                     return Err(Error::invalid_input(format!(
                         "a routing rule depends on whether the stream has more than {threshold} bytes; at most {max} are \
@@ -207,61 +215,120 @@ impl StorageManager {
         }
     }
 
-    async fn begin(&self, draft: &Draft, provider: &str) -> Result<Begun> {
+    fn new_intent(&self, draft: &Draft, home: &str, provider: &str) -> Result<NewIntent> {
         let version = VersionId::fresh();
         let now = self.inner.clock.now();
         let key = |version| self.inner.settings.key_template.key(&draft.key_scope(version));
-        let intent = NewIntent {
+        Ok(NewIntent {
             version,
             variant: draft.variant.clone(),
             artifact_type: draft.new.artifact_type.clone(),
             board: draft.new.board.clone(),
             access: draft.new.access,
+            home: home.to_owned(),
             provider: provider.to_owned(),
             plain_key: key(None)?,
             versioned_key: key(Some(version))?,
             overwrite: draft.new.overwrite,
             now,
             lease_until: self.lease_from(now, self.inner.settings.lease),
-        };
-        self.inner.catalog.begin(&intent).await
+        })
     }
 
     pub(super) fn lease_from(&self, now: jiff::Timestamp, lease: Duration) -> jiff::Timestamp {
         now.checked_add(lease).unwrap_or(jiff::Timestamp::MAX)
     }
 
-    /// Sends the bytes and commits the record; on failure removes what was sent, unless it can be gone on with.
+    /// Sends the bytes, to a stand-in if the provider cannot take them, and commits the record; on failure removes what
+    /// was sent, unless it can be gone on with.
     async fn fulfil(
         &self,
-        work: &Work<'_>,
+        mut work: Work<'_>,
+        mut places: Places,
         content: Content,
-        state: Option<UploadState>,
-        existing: Option<ArtifactRecord>,
+        mut state: Option<UploadState>,
     ) -> Result<ArtifactRecord> {
-        let Work { draft, intent, .. } = work;
-        let sent = self.send(work, content, state).await;
-        failpoint!("manager::store::sent");
-        let object = match sent {
-            Ok(object) => object,
-            Err(error) if work.is_kept() => return Err(error),
-            Err(error) => {
-                // What cannot be removed now is removed by `reap`; the error that matters is the first.
-                let _ = self.discard(intent, &draft.new.context).await;
-                let _ = work.forget().await;
-                return Err(error);
+        let draft = work.draft;
+        let context = &draft.new.context;
+        let object = loop {
+            let sent = self.send(&work, content.clone(), state.take()).await;
+            failpoint!("manager::store::sent");
+            let error = match sent {
+                Ok(object) => break object,
+                // The parts that are there are worth more than a place elsewhere.
+                Err(error) if work.is_kept() => return Err(error),
+                Err(error) => error,
+            };
+            match self.divert(&work, &mut places, &content, error).await {
+                Ok(elsewhere) => work = elsewhere,
+                Err(error) => {
+                    // What cannot be removed now is removed by `reap`; the error that matters is the first.
+                    let _ = self.discard(&work.intent, context).await;
+                    let _ = work.forget().await;
+                    return Err(error);
+                }
             }
         };
-        if let Some(record) = existing.filter(|record| draft.is_same(record, work.inspection.seen())) {
+        let same = |record: &&ArtifactRecord| draft.is_same(record, work.inspection.seen());
+        if let Some(record) = work.existing.filter(same) {
             // A stream turned out to be what is stored already: there is no new version.
-            let _ = self.discard(intent, &draft.new.context).await;
+            let _ = self.discard(&work.intent, context).await;
             work.forget().await?;
-            return Ok(record);
+            return Ok(record.clone());
         }
+        self.commit(&work, &object).await
+    }
+
+    /// Gives the write up at its provider and begins it at the next one, in one step of the catalog, so that at most
+    /// one of the two is ever seen. What may have arrived at the first is removed by [`StorageManager::reap`].
+    async fn divert<'w>(
+        &self,
+        work: &Work<'w>,
+        places: &mut Places,
+        content: &Content,
+        error: Error,
+    ) -> Result<Work<'w>> {
+        let (draft, given_up) = (work.draft, &work.intent);
+        let why = error.kind();
+        let (name, provider) = places.after(
+            &given_up.provider,
+            error,
+            content,
+            work.inspection,
+            &draft.new.context,
+        )?;
+        tracing::warn!(
+            provider = given_up.provider,
+            fallback = name,
+            error.kind = why.name(),
+            "a write goes to a fallback"
+        );
+        failpoint!("manager::store::diverting");
+        let new = self.new_intent(draft, &places.home, &name)?;
+        let cleanup_from = self.lease_from(new.now, self.inner.settings.cleanup_delay);
+        let diverted = self
+            .inner
+            .catalog
+            .divert(given_up.version, &new, cleanup_from)
+            .await;
+        failpoint!("manager::store::diverted");
+        match diverted {
+            Ok(intent) => Ok(Work {
+                intent,
+                provider,
+                ..*work
+            }),
+            Err(error) if error.kind() == ErrorKind::PreconditionFailed => Err(error),
+            Err(error) => Err(places.give_up("the catalog", error)),
+        }
+    }
+
+    /// Turns the intent into the record.
+    async fn commit(&self, work: &Work<'_>, object: &StoredObject) -> Result<ArtifactRecord> {
         let committed = self
             .inner
             .catalog
-            .commit(intent.version, &object, self.inner.clock.now())
+            .commit(work.intent.version, object, self.inner.clock.now())
             .await;
         failpoint!("manager::store::committed");
         match committed {
@@ -271,7 +338,7 @@ impl StorageManager {
                     ErrorKind::PreconditionFailed | ErrorKind::AlreadyExists
                 ) =>
             {
-                let _ = self.discard(intent, &draft.new.context).await;
+                let _ = self.discard(&work.intent, &work.draft.new.context).await;
                 work.forget().await?;
                 Err(error)
             }
@@ -296,6 +363,7 @@ impl StorageManager {
             provider,
             inspection,
             keeper,
+            existing: _,
         } = work;
         let options = self.upload_options(draft, intent, provider, inspection)?;
         let mut uploader = Uploader::new(Arc::clone(provider)).with_settings(self.inner.settings.uploader);
@@ -457,6 +525,8 @@ struct Work<'a> {
     provider: SharedProvider,
     inspection: &'a Inspection,
     keeper: Option<&'a Arc<Keeper>>,
+    /// The present version, if there is one.
+    existing: Option<&'a ArtifactRecord>,
 }
 
 impl Work<'_> {

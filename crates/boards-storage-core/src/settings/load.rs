@@ -14,7 +14,7 @@ use super::provider::ValueOrigins;
 use super::redact;
 use super::shape::Schema;
 use super::tree::{FieldPath, Node, Value};
-use super::{environment, schema, semantic, validate, yaml};
+use super::{environment, placement, schema, semantic, validate, yaml};
 use crate::registry::Registry;
 
 /// What settings are made of: defaults, a file and the environment, each optional.
@@ -148,6 +148,10 @@ impl Settings {
             return Err(SettingsError::new(problems));
         }
         let settings = build(&tree)?;
+        placement::check_protection(&settings, &tree, registry, &mut problems, &mut notes);
+        if !problems.is_empty() {
+            return Err(SettingsError::new(problems));
+        }
         effective::fill_defaults(schema, schema.root(), &mut tree);
         let (shown, effective) = effective::show(schema, &tree);
         notes.sort_by(|a, b| a.origin.cmp(&b.origin));

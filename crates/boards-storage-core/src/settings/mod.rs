@@ -5,6 +5,7 @@
 //! `interpolate` → `layers` (figment) → `validate` against the JSON Schema of the types, and `semantic` → serde.
 
 mod duration;
+mod health;
 mod model;
 mod provider;
 mod resilience;
@@ -20,6 +21,7 @@ mod describe;
 mod environment;
 mod interpolate;
 mod layers;
+mod placement;
 mod redact;
 mod schema;
 mod semantic;
@@ -30,6 +32,7 @@ mod yaml;
 
 pub use duration::FriendlyDuration;
 pub use effective::EffectiveSetting;
+pub use health::HealthSettings;
 pub use load::{LoadedSettings, SettingsSources};
 pub use model::{CatalogSettings, LimitSettings, RouteCondition, RoutingRule, Settings, StorageSettings};
 pub use problem::{Note, Origin, Problem, ProblemKind, SettingsError};

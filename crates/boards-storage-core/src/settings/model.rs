@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::health::HealthSettings;
 use super::provider::{ProviderSettings, WrittenProvider};
 use super::resilience::ResilienceSettings;
 use super::size::ByteSize;
 use super::vocabulary::{ContentTypePattern, OneOrMany};
 use crate::options::AccessClass;
+use crate::protection::EncryptionDemand;
 use crate::scope::{ArtifactType, BoardId, TenantId};
 use crate::template::KeyTemplate;
 
@@ -44,6 +46,11 @@ pub struct StorageSettings {
     /// Which artifact goes to which provider. The first rule that matches wins.
     #[serde(default)]
     pub routing_rules: Vec<RoutingRule>,
+    /// The providers that take a write, in this order, when the one that it is meant for cannot: for the default
+    /// provider, and for every rule without a list of its own. What they hold is listed by `ls --displaced`. None takes
+    /// an artifact whose access class or encryption it does not honour.
+    #[serde(default)]
+    pub fallback: Vec<String>,
     /// The directory of what boards-storage itself keeps, such as the catalog.
     #[serde(default = "default_data_path")]
     #[schemars(length(min = 1))]
@@ -60,6 +67,9 @@ pub struct StorageSettings {
     /// How failures are met, by every provider that does not say otherwise.
     #[serde(default)]
     pub resilience: ResilienceSettings,
+    /// How a long-running application watches its providers and its catalog.
+    #[serde(default)]
+    pub health: HealthSettings,
 }
 
 fn default_data_path() -> PathBuf {
@@ -90,6 +100,17 @@ pub struct RoutingRule {
     /// The name of the provider.
     #[schemars(length(min = 1))]
     pub provider: String,
+    /// The providers that take a write, in this order, when this one cannot; without it, those of `storage.fallback`.
+    /// An empty list forbids it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Vec<String>>,
+    /// Whether what the rule stores must be encrypted at rest, wherever it goes.
+    #[serde(default, skip_serializing_if = "is_no_demand")]
+    pub encryption: EncryptionDemand,
+}
+
+fn is_no_demand(demand: &EncryptionDemand) -> bool {
+    *demand == EncryptionDemand::None
 }
 
 /// What must hold for a rule to match: everything that is given.
@@ -179,11 +200,13 @@ impl StorageSettings {
             default_provider: default_provider.name.clone(),
             providers: BTreeMap::from([(default_provider.name.clone(), default_provider)]),
             routing_rules: Vec::new(),
+            fallback: Vec::new(),
             data_path: default_data_path(),
             catalog: CatalogSettings::default(),
             limits: LimitSettings::default(),
             key_template: KeyTemplate::default(),
             resilience: ResilienceSettings::default(),
+            health: HealthSettings::default(),
         }
     }
 
@@ -198,6 +221,13 @@ impl StorageSettings {
     #[must_use]
     pub fn with_rule(mut self, rule: RoutingRule) -> Self {
         self.routing_rules.push(rule);
+        self
+    }
+
+    /// Sets the providers that take a write when the one that it is meant for cannot.
+    #[must_use]
+    pub fn with_fallback(mut self, providers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.fallback = providers.into_iter().map(Into::into).collect();
         self
     }
 
@@ -228,7 +258,23 @@ impl RoutingRule {
             name: None,
             condition: None,
             provider: provider.into(),
+            fallback: None,
+            encryption: EncryptionDemand::None,
         }
+    }
+
+    /// Sets the providers that take a write when this one cannot; none forbids it.
+    #[must_use]
+    pub fn with_fallback(mut self, providers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.fallback = Some(providers.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Demands encryption at rest.
+    #[must_use]
+    pub fn with_encryption_required(mut self) -> Self {
+        self.encryption = EncryptionDemand::Required;
+        self
     }
 
     /// Sets the condition.

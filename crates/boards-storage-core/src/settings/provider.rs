@@ -13,6 +13,7 @@ use super::problem::Origin;
 use super::redact;
 use super::resilience::ResilienceOverride;
 use crate::error::{Error, Result};
+use crate::protection::ProtectionSettings;
 
 /// One provider of the settings: its name, its type and its `config` block.
 ///
@@ -26,6 +27,8 @@ pub struct ProviderSettings {
     pub kind: String,
     /// What it does differently from the global `resilience`.
     pub resilience: ResilienceOverride,
+    /// What the operator knows of its protection.
+    pub protection: ProtectionSettings,
     config: serde_json::Value,
     origins: Arc<ValueOrigins>,
 }
@@ -63,6 +66,8 @@ pub(super) struct WrittenProvider {
     config: serde_json::Value,
     #[serde(default)]
     resilience: ResilienceOverride,
+    #[serde(default)]
+    protection: ProtectionSettings,
 }
 
 fn empty_map() -> serde_json::Value {
@@ -76,6 +81,7 @@ impl ProviderSettings {
             name: name.into(),
             kind: kind.into(),
             resilience: ResilienceOverride::default(),
+            protection: ProtectionSettings::default(),
             config,
             origins: Arc::default(),
         }
@@ -85,6 +91,13 @@ impl ProviderSettings {
     #[must_use]
     pub fn with_resilience(mut self, resilience: ResilienceOverride) -> Self {
         self.resilience = resilience;
+        self
+    }
+
+    /// Says what the operator knows of its protection.
+    #[must_use]
+    pub fn with_protection(mut self, protection: ProtectionSettings) -> Self {
+        self.protection = protection;
         self
     }
 
@@ -124,6 +137,7 @@ impl ProviderSettings {
     pub(super) fn from_written(name: String, written: WrittenProvider) -> Self {
         Self {
             resilience: written.resilience,
+            protection: written.protection,
             ..Self::new(name, written.kind, written.config)
         }
     }
@@ -139,6 +153,7 @@ impl fmt::Debug for ProviderSettings {
             .field("name", &self.name)
             .field("kind", &self.kind)
             .field("resilience", &self.resilience)
+            .field("protection", &self.protection)
             .finish_non_exhaustive()
     }
 }
@@ -151,12 +166,14 @@ impl JsonSchema for ProviderSettings {
     /// The schema of a provider of any type; the schema of a registry replaces it by one branch for each known type.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let resilience = generator.subschema_for::<ResilienceOverride>();
+        let protection = generator.subschema_for::<ProtectionSettings>();
         json_schema!({
             "type": "object",
             "properties": {
                 "type": { "type": "string", "description": "The provider type." },
                 "config": { "type": "object", "description": "The type's own settings.", "default": {} },
                 "resilience": resilience,
+                "protection": protection,
             },
             "required": ["type"],
             "additionalProperties": false,

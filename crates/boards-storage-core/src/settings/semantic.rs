@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::duration::FriendlyDuration;
+use super::placement;
 use super::problem::{Note, Problem, ProblemKind, list_names, nearest};
 use super::resilience::RetrySettings;
 use super::size::ByteSize;
@@ -30,6 +31,7 @@ pub(super) fn check(tree: &Node, registry: &Registry, problems: &mut Vec<Problem
         for (path, rule) in rules(storage, &root) {
             check_provider_name(rule.field("provider"), &path.field("provider"), &names, problems);
         }
+        placement::check_names(storage, &root, &names, problems);
         for (name, entry) in providers {
             let path = root.field("providers").field(name);
             check_provider_type(&entry.node, &path, registry, problems, notes);
@@ -52,7 +54,7 @@ pub(super) fn check(tree: &Node, registry: &Registry, problems: &mut Vec<Problem
     }
 }
 
-fn rules<'n>(storage: &'n Node, root: &FieldPath) -> impl Iterator<Item = (FieldPath, &'n Node)> {
+pub(super) fn rules<'n>(storage: &'n Node, root: &FieldPath) -> impl Iterator<Item = (FieldPath, &'n Node)> {
     let path = root.field("routing_rules");
     let rules = storage
         .field("routing_rules")
@@ -64,7 +66,12 @@ fn rules<'n>(storage: &'n Node, root: &FieldPath) -> impl Iterator<Item = (Field
         .map(move |(index, rule)| (path.item(index), rule))
 }
 
-fn check_provider_name(node: Option<&Node>, path: &FieldPath, names: &[&str], problems: &mut Vec<Problem>) {
+pub(super) fn check_provider_name(
+    node: Option<&Node>,
+    path: &FieldPath,
+    names: &[&str],
+    problems: &mut Vec<Problem>,
+) {
     let Some((node, name)) = node.and_then(|node| Some((node, node.as_text()?))) else {
         return;
     };

@@ -251,6 +251,22 @@ impl FieldPath {
         Self(steps)
     }
 
+    /// Returns what is at this path of a tree, or else the nearest thing above it.
+    pub(super) fn nearest_in<'n>(&self, tree: &'n Node) -> &'n Node {
+        let mut found = tree;
+        for step in &self.0 {
+            let below = match step {
+                Step::Field(name) => found.field(name),
+                Step::Item(index) => found.as_list().and_then(|items| items.get(*index)),
+            };
+            match below {
+                Some(below) => found = below,
+                None => break,
+            }
+        }
+        found
+    }
+
     /// Returns the number of steps.
     pub(super) fn depth(&self) -> usize {
         self.0.len()

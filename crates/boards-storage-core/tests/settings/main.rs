@@ -2,6 +2,7 @@
 
 mod bounds;
 mod loading;
+mod placement;
 mod problems;
 mod redaction;
 mod robustness;
@@ -9,8 +10,8 @@ mod schema;
 mod shapes;
 
 use boards_storage_core::{
-    BoxFuture, Error, LoadedSettings, ProviderFactory, ProviderPlugin, Registry, Result, Secret, Settings,
-    SettingsError, SettingsSources, SharedProvider,
+    BoxFuture, Error, LoadedSettings, Protection, ProviderFactory, ProviderPlugin, Reach, Registry, Result,
+    Secret, Settings, SettingsError, SettingsSources, SharedProvider,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,7 +82,7 @@ struct SupabaseSettings {
 }
 
 macro_rules! factory {
-    ($factory:ident, $kind:literal, $settings:ty) => {
+    ($factory:ident, $kind:literal, $settings:ty, $protection:expr) => {
         struct $factory;
 
         impl ProviderFactory for $factory {
@@ -92,12 +93,22 @@ macro_rules! factory {
             fn open(_name: String, _settings: $settings) -> BoxFuture<'static, Result<SharedProvider>> {
                 Box::pin(async { Err(Error::unsupported("settings tests open nothing")) })
             }
+
+            fn protection(settings: &$settings) -> Protection {
+                let protection: fn(&$settings) -> Protection = $protection;
+                protection(settings)
+            }
         }
     };
 }
 
-factory!(Local, "local", LocalSettings);
-factory!(Supabase, "supabase", SupabaseSettings);
+factory!(Local, "local", LocalSettings, |settings| {
+    Protection::new(match settings.public_url_base {
+        Some(_) => Reach::Public,
+        None => Reach::Private,
+    })
+});
+factory!(Supabase, "supabase", SupabaseSettings, |_| Protection::default());
 
 /// `local` and `supabase` are compiled in, `s3` is announced.
 fn registry() -> Registry {

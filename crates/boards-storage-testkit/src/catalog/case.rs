@@ -165,6 +165,7 @@ pub(crate) fn intent_of(variant: VariantIdentity) -> NewIntent {
         artifact_type: ArtifactType::Image,
         board: None,
         access: AccessClass::Private,
+        home: "main".to_owned(),
         provider: "main".to_owned(),
         plain_key: key(&format!("{stem}.png")),
         versioned_key: key(&format!("{stem}.{version}.png")),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use boards_storage_core::{
     BoxFuture, Capabilities, Capability, Clock, KeyRules, OperationKind, PartRules, PreconditionKind,
-    ProviderFactory, Result, SharedProvider, SystemClock, register_provider,
+    Protection, ProviderFactory, Reach, Result, SharedProvider, SystemClock, register_provider,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,11 +52,20 @@ impl ProviderFactory for Memory {
                 .name(name)
                 .versions_max(settings.versions_max)
                 .without(PRESIGN);
+            let builder = builder.protection(Self::protection(&settings));
             let builder = match settings.public_url_base {
                 Some(base_url) => builder.base_url(base_url),
                 None => builder.without(&[Capability::PublicUrl]),
             };
             Ok(builder.build() as SharedProvider)
+        })
+    }
+
+    /// What something outside serves is public; else nobody but this process reaches it.
+    fn protection(settings: &MemorySettings) -> Protection {
+        Protection::new(match settings.public_url_base {
+            Some(_) => Reach::Public,
+            None => Reach::Private,
         })
     }
 }
@@ -166,6 +175,13 @@ impl MemoryBuilder {
     #[must_use]
     pub fn key_rules(mut self, rules: KeyRules) -> Self {
         self.capabilities = self.capabilities.with_key_rules(rules);
+        self
+    }
+
+    /// Says how the objects are protected; nothing is said by default.
+    #[must_use]
+    pub fn protection(mut self, protection: Protection) -> Self {
+        self.capabilities = self.capabilities.with_protection(protection);
         self
     }
 

@@ -93,6 +93,9 @@ impl Model {
             assert!(orphans.is_empty(), "no record names {orphans:?}");
             let missing: Vec<_> = named.difference(&files).collect();
             assert!(missing.is_empty(), "records without bytes: {missing:?}");
+            let mut given_up = BTreeSet::new();
+            files_below(&folder.join(worker::AWAY), &mut given_up);
+            assert!(given_up.is_empty(), "what went elsewhere left {given_up:?}");
             manager.close().await.expect("closed");
         });
         self.check_nothing_is_left_in_place(folder);

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use boards_storage::prelude::*;
 use boards_storage::{
-    ByteStream, CallContext, CallOptions, DeleteOptions, Digest, DigestAlgorithm, ManagerSettings,
-    Precondition, ProviderSettings, SharedCatalog, SharedProvider, Stack, SystemClock, UploadOptions,
+    ByteStream, CallContext, CallOptions, ContentTypePattern, DeleteOptions, Digest, DigestAlgorithm,
+    ManagerSettings, OneOrMany, OperationKind, Precondition, ProviderSettings, RouteCondition, RoutingRule,
+    SharedCatalog, SharedProvider, Stack, SystemClock, UploadOptions,
 };
+use boards_storage_testkit::{Script, Step};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -46,22 +48,61 @@ pub(crate) fn run(folder: &Path) {
     runtime.expect("a runtime").block_on(work(folder, random));
 }
 
-/// Opens the storage in `folder`: the local provider and SQLite, with a short lease.
+/// What is meant for the provider that takes no writes, so that `local` stands in for it.
+const DISPLACED: &str = "image/gif";
+
+/// The folder of that provider.
+pub(crate) const AWAY: &str = "away";
+
+/// Opens the storage in `folder`: the local provider and SQLite, with a short lease; and a provider that fails each
+/// write, every other one after it was stored.
 pub(crate) async fn open(folder: &Path) -> StorageManager {
     let mut settings = ManagerSettings::new("local");
     settings.lease = LEASE;
+    settings.cleanup_delay = LEASE;
+    let mut condition = RouteCondition::default();
+    condition.content_type = Some(OneOrMany::from(
+        ContentTypePattern::parse(DISPLACED).expect("a pattern"),
+    ));
+    settings.routing_rules = vec![
+        RoutingRule::new(AWAY)
+            .with_condition(condition)
+            .with_fallback(["local"]),
+    ];
+    let failing = Script::new();
+    let writes = AtomicU32::new(0);
+    failing.otherwise(move |operation| {
+        if operation.kind() != OperationKind::Upload {
+            return Step::Pass;
+        }
+        let error = Error::new(ErrorKind::ProviderUnavailable, "no writes here");
+        if writes.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+            Step::FailBefore(error)
+        } else {
+            Step::FailAfter(error)
+        }
+    });
     let catalog: SharedCatalog = Arc::new(
         boards_storage_catalog::SqliteCatalog::open(folder.join("catalog.db"))
             .await
             .expect("a catalog"),
     );
-    let plain = Arc::new(|name: &str, provider| Arc::new(Stack::new(name, provider, Vec::new())) as Arc<_>);
-    let manager = StorageManager::with_parts(settings, catalog, Arc::new(SystemClock), plain);
-    let config = serde_json::json!({ "base_path": folder.join("objects") });
-    let provider = ProviderSettings::new("local", "local", config);
-    manager
-        .register_provider("local", open_provider(&provider).await)
-        .expect("a free name");
+    let stacks = Arc::new(move |name: &str, provider| {
+        let layers = if name == AWAY {
+            vec![Arc::clone(&failing) as Arc<_>]
+        } else {
+            Vec::new()
+        };
+        Arc::new(Stack::new(name, provider, layers)) as Arc<_>
+    });
+    let manager = StorageManager::with_parts(settings, catalog, Arc::new(SystemClock), stacks);
+    for (name, below) in [("local", "objects"), (AWAY, AWAY)] {
+        let config = serde_json::json!({ "base_path": folder.join(below) });
+        let provider = ProviderSettings::new(name, "local", config);
+        manager
+            .register_provider(name, open_provider(&provider).await)
+            .expect("a free name");
+    }
     manager
 }
 
@@ -174,9 +215,14 @@ async fn fail_to_store(manager: &StorageManager, id: &str) {
 async fn store(manager: &StorageManager, id: &str, random: &mut StdRng) {
     let (content, digest) = some_content(random);
     let overwrites = random.random_bool(0.6);
+    let content_type = if random.random_bool(0.3) {
+        DISPLACED
+    } else {
+        "image/png"
+    };
     let mut new = NewArtifact::new(ArtifactType::Image)
         .with_artifact(ArtifactId::parse(id).expect("an id"))
-        .with_content_type(ContentType::parse("image/png").expect("a type"))
+        .with_content_type(ContentType::parse(content_type).expect("a type"))
         .with_user_metadata("content-digest", digest.to_string());
     if overwrites {
         new = new.with_overwrite();

@@ -1,7 +1,7 @@
 //! Artifacts: whatever the wire does, an artifact is there once and whole, or not at all.
 
-use boards_storage::BoxFuture;
 use boards_storage::prelude::*;
+use boards_storage::{BoxFuture, HealthOptions, HealthState};
 use boards_storage_testkit::proxy::{Answer, Fault, Rule};
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::world::{World, bytes};
 
 type Test = (&'static str, fn(Store, Config) -> BoxFuture<'static, ()>);
 
-pub(crate) const TESTS: [Test; 2] = [
+pub(crate) const TESTS: [Test; 3] = [
     (
         "an_artifact_is_stored_once_whatever_the_wire_does",
         |store, config| Box::pin(artifacts_are_stored_once(store, config)),
@@ -19,6 +19,10 @@ pub(crate) const TESTS: [Test; 2] = [
     (
         "an_artifact_that_failed_leaves_nothing_and_can_be_stored_again",
         |store, config| Box::pin(failures_leave_nothing(store, config)),
+    ),
+    (
+        "an_artifact_goes_elsewhere_while_the_store_is_away",
+        |store, config| Box::pin(another_store_stands_in(store, config)),
     ),
 ];
 
@@ -129,4 +133,81 @@ async fn failures_leave_nothing(store: Store, config: Config) {
     // Its own name at the key tells the manager that it was done.
     check(At::Put, Fault::LoseAnswer, true).await;
     check(At::Complete, Fault::LoseAnswer, true).await;
+}
+
+/// Before an outage, during it and after it: what was acknowledged is read, and each artifact is once.
+async fn another_store_stands_in(store: Store, config: Config) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = World::open_with_spare(store, config, folder.path()).await;
+    let storage = &world.storage;
+    let content = |seed| bytes(seed, size_of(store, At::Put));
+    let put = async |seed| {
+        let stored = storage
+            .store_artifact(NewArtifact::new(ArtifactType::Model), content(seed))
+            .await;
+        stored.unwrap_or_else(|error| panic!("{seed}: {error:?}"))
+    };
+    let read = async |reference: &ArtifactReference| {
+        let opened = storage.open_artifact(reference, &OpenOptions::default()).await?;
+        opened.bytes(SIZE_BYTES_MAX).await
+    };
+    let before = put(1).await;
+    let look = async || {
+        let report = storage.check_health(&HealthOptions::default()).await;
+        (report.providers[0].health.state, report.is_ready)
+    };
+    assert_eq!(
+        (before.storage_provider.as_str(), look().await),
+        ("bucket", (HealthState::Healthy, true))
+    );
+
+    world
+        .proxy
+        .inject(Rule::new(Fault::ResetRequest { after_bytes: 0 }).always());
+    let during = put(2).await;
+    assert_eq!(
+        (during.storage_provider.as_str(), during.home_provider.as_deref()),
+        ("spare", Some("bucket"))
+    );
+    assert_eq!(read(&during).await.expect("read"), content(2));
+    read(&before).await.expect_err("its store is away");
+    let mut states = Vec::new();
+    for _ in 0..3 {
+        states.push(look().await);
+    }
+    let (degraded, away) = ((HealthState::Degraded, true), (HealthState::Unavailable, true));
+    assert_eq!(states, [degraded, degraded, away], "the spare takes writes");
+
+    world.proxy.clear();
+    let after = put(3).await;
+    assert_eq!(
+        (look().await, look().await),
+        (degraded, (HealthState::Healthy, true))
+    );
+    for (reference, seed, provider) in [
+        (&before, 1, "bucket"),
+        (&during, 2, "spare"),
+        (&after, 3, "bucket"),
+    ] {
+        assert_eq!(reference.storage_provider, provider);
+        assert_eq!(read(reference).await.expect("read"), content(seed));
+        assert_eq!(storage.list_versions(reference).await.expect("listed").len(), 1);
+    }
+    let query = ArtifactQuery::default().with_displaced();
+    let displaced = storage.list_artifacts(&query).await.expect("listed").artifacts;
+    assert_eq!(displaced, [during]);
+    let mut expected = [before.storage_key.to_string(), after.storage_key.to_string()];
+    expected.sort_unstable();
+    assert_eq!(world.keys().await, expected, "nothing else arrived");
+    // What was given up is not forgotten: the cleanup will look.
+    let given_up = storage
+        .catalog()
+        .ended_intents(jiff::Timestamp::MAX, None, 10)
+        .await
+        .expect("asked");
+    assert_eq!(given_up.len(), 1);
+    assert_eq!(
+        (given_up[0].provider.as_str(), given_up[0].home.as_str()),
+        ("bucket", "bucket")
+    );
 }

@@ -37,11 +37,29 @@ impl World {
         Self::open_with(store, config, resilience, |_| {}).await
     }
 
+    /// Opens a world in which a local folder stands in for the store.
+    pub(crate) async fn open_with_spare(store: Store, config: Config, folder: &std::path::Path) -> Self {
+        let resilience = json!({ "retry": { "delay_initial": "1ms" } });
+        let spare = ProviderSettings::new("spare", "local", json!({ "base_path": folder }));
+        let with_spare = |settings: StorageSettings| settings.with_provider(spare).with_fallback(["spare"]);
+        Self::open_as(store, config, resilience, |_| {}, with_spare).await
+    }
+
     pub(crate) async fn open_with(
         store: Store,
         config: Config,
         resilience: Value,
         change: impl FnOnce(&mut Config),
+    ) -> Self {
+        Self::open_as(store, config, resilience, change, std::convert::identity).await
+    }
+
+    async fn open_as(
+        store: Store,
+        config: Config,
+        resilience: Value,
+        change: impl FnOnce(&mut Config),
+        settled: impl FnOnce(StorageSettings) -> StorageSettings,
     ) -> Self {
         let mut opened = (store.open)(config).await;
         let proxy = FaultProxy::start(text(&opened.config, store.address))
@@ -65,7 +83,7 @@ impl World {
         settings.catalog = CatalogSettings::Memory {};
         settings.resilience = serde_json::from_value(resilience).expect("settings");
         let storage = Storage::builder()
-            .settings(settings)
+            .settings(settled(settings))
             .open()
             .await
             .expect("opened");

@@ -2,6 +2,8 @@
 
 mod attributes;
 mod build;
+mod fallback;
+mod health;
 mod lifecycle;
 mod refusal;
 mod resume;

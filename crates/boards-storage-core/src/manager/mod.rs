@@ -4,6 +4,7 @@
 //! decides what exists; providers only hold bytes.
 
 mod artifact;
+mod audited;
 mod fetch;
 mod inspect;
 mod read;
@@ -16,10 +17,12 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::audit::AuditTrail;
 use crate::catalog::SharedCatalog;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::layer::Stack;
+use crate::options::CallContext;
 use crate::provider::SharedProvider;
 use crate::routing::{RouteExplanation, RouteQuery, Router};
 use crate::settings::{ContentTypePattern, RoutingRule};
@@ -116,6 +119,9 @@ pub type StackBuilder = Arc<dyn Fn(&str, SharedProvider) -> SharedProvider + Sen
 #[derive(Clone)]
 pub struct StorageManager {
     inner: Arc<Inner>,
+    audit: Option<AuditTrail>,
+    /// What holds for every call of this handle, as far as the call itself says nothing.
+    context: Option<Arc<CallContext>>,
 }
 
 struct Inner {
@@ -158,6 +164,50 @@ impl StorageManager {
                 providers,
                 stack_builder,
             }),
+            audit: None,
+            context: None,
+        }
+    }
+
+    /// Returns the manager with an audit log: from now on this handle and its clones record every artifact operation,
+    /// each with exactly one event at its end. Handles that were cloned before do not.
+    ///
+    /// Those who use [`StorageManager::provider`] or [`StorageManager::catalog`] by themselves pass the log by.
+    #[must_use]
+    pub fn with_audit(mut self, trail: AuditTrail) -> Self {
+        self.audit = Some(trail);
+        self
+    }
+
+    /// Returns the audit log, if there is one.
+    #[must_use]
+    pub fn audit(&self) -> Option<&AuditTrail> {
+        self.audit.as_ref()
+    }
+
+    /// Returns a handle whose calls are made in a context, as far as they do not say otherwise themselves: who acts,
+    /// from where, within which request. Everything else is shared with this one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boards_storage_core::{ArtifactReference, ArtifactType, CallContext, NewArtifact, Principal, Result, StorageManager};
+    ///
+    /// async fn store_for(user: &str, manager: &StorageManager) -> Result<ArtifactReference> {
+    ///     let context = CallContext::default().with_principal(Principal::new(user)).with_request_id("req-1");
+    ///     let manager = manager.with_context(context);
+    ///     manager.store_artifact(NewArtifact::new(ArtifactType::Text), "hello").await
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_context(&self, context: CallContext) -> Self {
+        let context = match &self.context {
+            Some(outer) => context.or(outer),
+            None => context,
+        };
+        Self {
+            context: Some(Arc::new(context)),
+            ..self.clone()
         }
     }
 
@@ -236,7 +286,7 @@ impl StorageManager {
         &self.inner.settings
     }
 
-    /// Closes every provider and the catalog.
+    /// Closes the audit log, every provider and the catalog.
     ///
     /// # Errors
     ///
@@ -250,7 +300,11 @@ impl StorageManager {
             .values()
             .cloned()
             .collect();
-        let mut result = Ok(());
+        // Before the catalog, which holds the log's head.
+        let mut result = match &self.audit {
+            Some(trail) => trail.close().await,
+            None => Ok(()),
+        };
         for provider in providers {
             result = result.and(provider.close().await);
         }

@@ -1,5 +1,9 @@
 //! The storage as an application sees it: manager, catalog, providers and layers together.
 
+mod audit;
+mod audit_failure;
+mod audit_log;
+mod audit_processes;
 mod build;
 mod lifecycle;
 mod refusal;

@@ -115,17 +115,22 @@ impl Doctor {
             opened.default_provider.clone_from(name);
         }
         if !opened.providers.is_empty() {
-            self.examine_catalog(opened, findings).await;
+            self.examine_catalog(opened, session, findings).await;
         }
         Ok(())
     }
 
-    async fn examine_catalog(&self, settings: StorageSettings, findings: &mut Vec<Finding>) {
+    async fn examine_catalog(
+        &self,
+        settings: StorageSettings,
+        session: &Session,
+        findings: &mut Vec<Finding>,
+    ) {
         let path = settings.catalog_path();
         let name = path
             .as_ref()
             .map_or_else(|| "in memory".to_owned(), |path| path.display().to_string());
-        let manager = match Storage::builder().settings(settings).open().await {
+        let manager = match settings::open_settings(settings, session).await {
             Ok(manager) => manager,
             Err(error) => return findings.push(Finding::failed("catalog", &error.into())),
         };

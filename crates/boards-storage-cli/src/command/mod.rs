@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod audit;
 mod cat;
 mod completions;
 mod config;
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     Providers(providers::Providers),
     Config(config::Config),
     Doctor(doctor::Doctor),
+    Audit(audit::Audit),
     Completions(completions::Completions),
 }
 
@@ -52,6 +54,7 @@ impl Command {
             Self::Providers(providers) => Box::pin(providers.run(session)).await,
             Self::Config(config) => Box::pin(config.run(session)).await,
             Self::Doctor(doctor) => Box::pin(doctor.run(session)).await,
+            Self::Audit(audit) => Box::pin(audit.run(session)).await,
             Self::Completions(completions) => completions.run(session),
         }
     }

@@ -11,4 +11,4 @@ mod sqlite;
 #[cfg(feature = "failpoints")]
 pub use failpoints::FAILPOINTS;
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteCatalog;
+pub use sqlite::{SqliteAuditSink, SqliteCatalog};

@@ -32,6 +32,9 @@ use crate::session::Session;
 /// How long an interrupted command may take to clean up. A read of a terminal or pipe that never answers is left.
 const CLEANUP_TIME: Duration = Duration::from_millis(500);
 
+/// How long the audit log may take to record what was under way when the command ended.
+const AUDIT_TIME: Duration = Duration::from_secs(5);
+
 /// Two threads suffice to read, hash and write at once.
 const WORKERS: usize = 2;
 
@@ -64,6 +67,9 @@ fn main() -> ExitCode {
         }
     });
     let result = result.and(session.output.flush());
+    // Also of what was interrupted.
+    let closing = runtime.block_on(async { tokio::time::timeout(AUDIT_TIME, session.close_trail()).await });
+    let result = result.and(closing.unwrap_or(Ok(())));
     runtime.shutdown_timeout(CLEANUP_TIME);
     match result {
         Ok(()) => ExitCode::SUCCESS,

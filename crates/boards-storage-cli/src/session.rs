@@ -1,5 +1,9 @@
 //! What every command has: where results go, and what the caller said for all commands.
 
+use std::cell::RefCell;
+
+use boards_storage::AuditTrail;
+
 use crate::arguments::Global;
 use crate::errors::{Failure, Result, tell_warning};
 use crate::output::{Output, Style};
@@ -13,6 +17,8 @@ pub(crate) struct Session {
     pub(crate) output: Output,
     /// Where progress is shown.
     pub(crate) progress: Progress,
+    /// The audit log of the storage that was opened.
+    trail: RefCell<Option<AuditTrail>>,
 }
 
 impl Session {
@@ -21,7 +27,40 @@ impl Session {
             global: global.clone(),
             output: Output::new(global),
             progress: Progress::new(global),
+            trail: RefCell::new(None),
         }
+    }
+
+    /// Keeps the audit log, to close it in the end, however the command ends.
+    pub(crate) fn keep_trail(&self, trail: AuditTrail) {
+        self.trail.replace(Some(trail));
+    }
+
+    /// Closes the audit log, and warns of what it could not record.
+    ///
+    /// # Errors
+    ///
+    /// That the results before the warning cannot be written.
+    pub(crate) async fn close_trail(&mut self) -> Result<()> {
+        let Some(trail) = self.trail.take() else {
+            return Ok(());
+        };
+        let closed = trail.close().await;
+        let status = trail.status();
+        if status.unrecorded == 0 && closed.is_ok() {
+            return Ok(());
+        }
+        let cause = status
+            .failure
+            .or(closed.err().map(|error| error.to_string()))
+            .map(|cause| format!(": {cause}"))
+            .unwrap_or_default();
+        let count = match status.unrecorded {
+            0 => "it could not be closed".to_owned(),
+            1 => "an operation could not be recorded".to_owned(),
+            count => format!("{count} operations could not be recorded"),
+        };
+        self.warn("audit log", &format!("{count}{cause}"))
     }
 
     /// Tells the failure of one of several things, and goes on.

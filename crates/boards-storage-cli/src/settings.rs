@@ -4,11 +4,15 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use boards_storage::{Error, LoadedSettings, Settings, SettingsSources, Storage, StorageManager};
+use boards_storage::{
+    AuditEventId, CallContext, Error, LoadedSettings, Principal, Settings, SettingsSources, Storage,
+    StorageManager, StorageSettings,
+};
 use serde_json::json;
 
 use crate::arguments::Global;
 use crate::errors::{Failure, Result, file_error};
+use crate::session::Session;
 
 /// The variable that names the settings file.
 const VARIABLE: &str = "BOARDS_STORAGE_CONFIG";
@@ -90,13 +94,52 @@ pub(crate) async fn find(global: &Global) -> Result<Found> {
     Ok(Found { place, sources })
 }
 
-/// Opens the storage that the settings describe.
-pub(crate) async fn open(global: &Global) -> Result<StorageManager> {
-    let loaded = find(global).await?.load()?;
-    Ok(Storage::builder()
-        .settings(loaded.settings.storage)
-        .open()
-        .await?)
+/// Opens the storage that the settings describe, for whoever runs the program.
+pub(crate) async fn open(session: &Session) -> Result<StorageManager> {
+    let loaded = find(&session.global).await?.load()?;
+    Ok(open_settings(loaded.settings.storage, session).await?)
+}
+
+/// Opens the storage of these settings, for whoever runs the program.
+pub(crate) async fn open_settings(
+    settings: StorageSettings,
+    session: &Session,
+) -> Result<StorageManager, Error> {
+    let manager = Storage::builder().settings(settings).open().await?;
+    Ok(for_whoever_runs(&manager, session))
+}
+
+/// Says in every call who runs the program, and has the audit log closed at its end.
+pub(crate) fn for_whoever_runs(manager: &StorageManager, session: &Session) -> StorageManager {
+    if let Some(trail) = manager.audit() {
+        session.keep_trail(trail.clone());
+    }
+    let context = CallContext::default()
+        .with_principal(Principal::new(user()))
+        .with_user_agent(concat!("boards-storage/", env!("CARGO_PKG_VERSION")))
+        .with_request_id(AuditEventId::fresh().to_string());
+    manager.with_context(context)
+}
+
+/// Names whoever runs the program: by the environment, else by the number of the user.
+fn user() -> String {
+    let named = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(variable);
+    if let Some(name) = named.and_then(|name| name.into_os_string().into_string().ok()) {
+        return name;
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it is no file of a disk, and answers at once"
+        )]
+        let owner = std::fs::metadata("/proc/self").map(|metadata| metadata.uid());
+        if let Ok(number) = owner {
+            return format!("uid-{number}");
+        }
+    }
+    "unknown".to_owned()
 }
 
 /// Names the settings in effect, so that what was begun with one storage is not gone on with at another.
@@ -136,6 +179,7 @@ fn built_in() -> serde_json::Value {
             "default_provider": "local",
             "providers": { "local": { "type": "local", "config": { "base_path": format!("{DATA_PATH}/objects") } } },
             "data_path": DATA_PATH,
+            "audit": { "type": "jsonl" },
         }
     })
 }

@@ -5,6 +5,7 @@
 #[macro_use]
 mod failpoints;
 
+mod audit;
 mod capabilities;
 mod catalog;
 mod checksum;
@@ -37,6 +38,7 @@ pub use futures_core::future::BoxFuture;
 #[doc(hidden)]
 pub use inventory;
 
+pub use audit::*;
 pub use capabilities::*;
 pub use catalog::*;
 pub use checksum::*;

@@ -1,5 +1,6 @@
 //! The options of every provider call, and the context that travels with it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,22 +27,97 @@ macro_rules! setters {
 }
 
 /// Who acts. Authorization fills it in; everything below only passes it on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// # Examples
+///
+/// ```
+/// use boards_storage_core::{Principal, PrincipalKind, TenantId};
+///
+/// let worker = Principal::service("thumbnailer").with_tenant(TenantId::parse("acme")?);
+/// assert_eq!((worker.kind, worker.id.as_str()), (PrincipalKind::Service, "thumbnailer"));
+/// # Ok::<(), boards_storage_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Principal {
-    /// The stable id of the user, service or token.
+    /// The stable id of the user, service or token; never a secret.
     pub id: String,
+    /// What it is.
+    pub kind: PrincipalKind,
     /// The tenant that the principal belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<TenantId>,
 }
 
+/// What kind of being a [`Principal`] is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrincipalKind {
+    /// A person, or a program in a person's hands.
+    #[default]
+    User,
+    /// A program that acts for itself.
+    Service,
+    /// Nobody that is known: a visitor, the holder of a signed URL.
+    Anonymous,
+}
+
+impl PrincipalKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::User, Self::Service, Self::Anonymous];
+
+    /// Returns the kind's stable machine-readable name, such as `user`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Service => "service",
+            Self::Anonymous => "anonymous",
+        }
+    }
+}
+
+impl std::fmt::Display for PrincipalKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl Principal {
-    /// Creates a principal without a tenant.
+    /// The id of whoever is not known.
+    pub const ANONYMOUS: &'static str = "anonymous";
+
+    /// Creates a user without a tenant.
     pub fn new(id: impl Into<String>) -> Self {
         Self {
             id: id.into(),
+            kind: PrincipalKind::User,
             tenant: None,
         }
+    }
+
+    /// Creates a service without a tenant.
+    pub fn service(id: impl Into<String>) -> Self {
+        Self {
+            kind: PrincipalKind::Service,
+            ..Self::new(id)
+        }
+    }
+
+    /// Creates the principal of whoever is not known.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self {
+            kind: PrincipalKind::Anonymous,
+            ..Self::new(Self::ANONYMOUS)
+        }
+    }
+
+    /// Sets the tenant that the principal belongs to.
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: TenantId) -> Self {
+        self.tenant = Some(tenant);
+        self
     }
 }
 
@@ -70,6 +146,10 @@ pub struct CallContext {
     pub request_id: Option<Arc<str>>,
     /// The caller's W3C `traceparent`.
     pub trace_parent: Option<Arc<str>>,
+    /// From where the caller speaks, as whoever took the request saw it.
+    pub source_address: Option<IpAddr>,
+    /// What the caller says it is, such as `boards-storage/1.0`.
+    pub user_agent: Option<Arc<str>>,
     /// Which attempt this is, from 1 on; 0 where nobody counts.
     pub attempt: u32,
 }
@@ -109,10 +189,39 @@ impl CallContext {
         self
     }
 
+    /// Sets from where the caller speaks.
+    #[must_use]
+    pub fn with_source_address(mut self, source_address: IpAddr) -> Self {
+        self.source_address = Some(source_address);
+        self
+    }
+
+    /// Sets what the caller says it is.
+    #[must_use]
+    pub fn with_user_agent(mut self, user_agent: impl Into<Arc<str>>) -> Self {
+        self.user_agent = Some(user_agent.into());
+        self
+    }
+
     /// Sets which attempt this is.
     #[must_use]
     pub fn with_attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
+        self
+    }
+
+    /// Returns this context with what it does not say taken from another. The earlier of two deadlines counts.
+    #[must_use]
+    pub fn or(mut self, other: &Self) -> Self {
+        self.principal = self.principal.or_else(|| other.principal.clone());
+        self.deadline = match (self.deadline, other.deadline) {
+            (Some(own), Some(others)) => Some(own.min(others)),
+            (own, others) => own.or(others),
+        };
+        self.request_id = self.request_id.or_else(|| other.request_id.clone());
+        self.trace_parent = self.trace_parent.or_else(|| other.trace_parent.clone());
+        self.source_address = self.source_address.or(other.source_address);
+        self.user_agent = self.user_agent.or_else(|| other.user_agent.clone());
         self
     }
 

@@ -1,4 +1,4 @@
-//! The layers that stand around every provider: one concern each, over every operation.
+//! The layers that stand around every provider, one concern each, over every operation; and the sinks of the audit log.
 //!
 //! The order is picked by whoever builds the [`Stack`](boards_storage_core::Stack), outermost first:
 //!
@@ -44,6 +44,7 @@
 //! }
 //! ```
 
+mod audit;
 mod context;
 mod deadline;
 mod retry;
@@ -52,6 +53,7 @@ mod timeout;
 mod tracing;
 
 pub use self::tracing::TracingLayer;
+pub use audit::*;
 pub use context::ContextLayer;
 pub use deadline::DeadlineLayer;
 pub use retry::{RetryConfig, RetryLayer};

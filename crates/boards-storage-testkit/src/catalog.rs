@@ -27,6 +27,7 @@ mod case;
 mod fixture;
 mod suite;
 
+mod audit;
 mod begin;
 mod cancellation;
 mod commit;
@@ -64,6 +65,7 @@ const TESTS: &[&[Test]] = &[
     reap::TESTS,
     race::TESTS,
     cancellation::TESTS,
+    audit::TESTS,
 ];
 
 /// Makes the table `TESTS` of a file.

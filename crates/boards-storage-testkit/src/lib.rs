@@ -32,6 +32,7 @@
 //! }
 //! ```
 
+mod audit;
 pub mod catalog;
 mod clock;
 pub mod conformance;
@@ -50,6 +51,7 @@ mod step;
 #[cfg(feature = "supabase")]
 mod supabase;
 
+pub use audit::MemoryAudit;
 pub use clock::ManualClock;
 pub use curl::CurlExecutor;
 pub use dice::Dice;

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use boards_storage_core::{
-    CatalogSettings, Error, Layer, ManagerSettings, MemoryCatalog, ProviderSettings, Registry,
-    ResilienceSettings, Result, RetrySettings, SharedCatalog, SharedProvider, Stack, StackBuilder,
-    StorageManager, StorageSettings, SystemClock,
+    AuditOptions, AuditTrail, CatalogSettings, Error, Layer, ManagerSettings, MemoryCatalog,
+    ProviderSettings, Registry, ResilienceSettings, Result, RetrySettings, SharedAuditSink, SharedCatalog,
+    SharedProvider, Stack, StackBuilder, StorageManager, StorageSettings, SystemClock,
 };
 use boards_storage_layers::{
     ContextLayer, DeadlineLayer, RetryConfig, RetryLayer, TimeoutConfig, TimeoutLayer, TracingLayer,
 };
+
+use crate::audit::open_sink;
 
 /// Where an application begins.
 ///
@@ -85,6 +87,8 @@ pub struct StorageBuilder {
     local: Option<PathBuf>,
     default_provider: Option<String>,
     health: Watch,
+    audit: Option<SharedAuditSink>,
+    audit_options: Option<AuditOptions>,
 }
 
 /// Whether the storage watches its health.
@@ -137,6 +141,21 @@ impl StorageBuilder {
     #[must_use]
     pub fn catalog(mut self, catalog: SharedCatalog) -> Self {
         self.catalog = Some(catalog);
+        self
+    }
+
+    /// Keeps audit events in a sink instead of the one that the settings describe. Without settings there is no audit
+    /// log but this one.
+    #[must_use]
+    pub fn audit(mut self, sink: SharedAuditSink) -> Self {
+        self.audit = Some(sink);
+        self
+    }
+
+    /// Sets what happens while the audit log does not work, and what is recorded, instead of what the settings say.
+    #[must_use]
+    pub fn audit_options(mut self, options: AuditOptions) -> Self {
+        self.audit_options = Some(options);
         self
     }
 
@@ -210,13 +229,26 @@ impl StorageBuilder {
                 Error::configuration("a storage needs a provider")
                     .with_help("give settings, a local path or a provider to the builder")
             })?;
-        let catalog = match self.catalog {
-            Some(catalog) => catalog,
+        let opened = match self.catalog {
+            Some(catalog) => Opened::given(catalog),
             None => open_catalog(self.settings.as_ref(), self.local).await?,
         };
+        let sink = match (self.audit, &self.settings) {
+            (Some(sink), _) => Some(sink),
+            (None, Some(settings)) => open_sink(settings, &opened).await?,
+            (None, None) => None,
+        };
+        let audit_options = self
+            .audit_options
+            .or_else(|| self.settings.as_ref().map(|settings| settings.audit.options()))
+            .unwrap_or_default();
         let manager_settings = manager_settings(default_provider, self.settings.as_ref());
         let stacks = stack_builder(self.settings);
-        let manager = StorageManager::with_parts(manager_settings, catalog, Arc::new(SystemClock), stacks);
+        let mut manager =
+            StorageManager::with_parts(manager_settings, opened.catalog, Arc::new(SystemClock), stacks);
+        if let Some(sink) = sink {
+            manager = manager.with_audit(AuditTrail::start(sink, audit_options, Arc::new(SystemClock)));
+        }
         let mut told = Vec::new();
         for settings in &to_open {
             match registry.open(settings).await {
@@ -249,7 +281,28 @@ fn manager_settings(default_provider: String, settings: Option<&StorageSettings>
     manager
 }
 
-async fn open_catalog(settings: Option<&StorageSettings>, local: Option<PathBuf>) -> Result<SharedCatalog> {
+/// A catalog that was opened.
+pub(crate) struct Opened {
+    pub(crate) catalog: SharedCatalog,
+    /// The same, where it is in SQLite.
+    #[cfg(feature = "sqlite")]
+    pub(crate) sqlite: Option<Arc<boards_storage_catalog::SqliteCatalog>>,
+}
+
+impl Opened {
+    fn given(catalog: SharedCatalog) -> Self {
+        Self {
+            catalog,
+            #[cfg(feature = "sqlite")]
+            sqlite: None,
+        }
+    }
+}
+
+pub(crate) async fn open_catalog(
+    settings: Option<&StorageSettings>,
+    local: Option<PathBuf>,
+) -> Result<Opened> {
     let path = match (settings, local) {
         (Some(settings), _) => match settings.catalog {
             CatalogSettings::Memory {} => None,
@@ -260,17 +313,21 @@ async fn open_catalog(settings: Option<&StorageSettings>, local: Option<PathBuf>
     };
     match path {
         Some(path) => open_sqlite(path).await,
-        None => Ok(Arc::new(MemoryCatalog::default())),
+        None => Ok(Opened::given(Arc::new(MemoryCatalog::default()))),
     }
 }
 
 #[cfg(feature = "sqlite")]
-async fn open_sqlite(path: PathBuf) -> Result<SharedCatalog> {
-    Ok(Arc::new(boards_storage_catalog::SqliteCatalog::open(path).await?))
+async fn open_sqlite(path: PathBuf) -> Result<Opened> {
+    let catalog = Arc::new(boards_storage_catalog::SqliteCatalog::open(path).await?);
+    Ok(Opened {
+        catalog: Arc::clone(&catalog) as SharedCatalog,
+        sqlite: Some(catalog),
+    })
 }
 
 #[cfg(not(feature = "sqlite"))]
-async fn open_sqlite(path: PathBuf) -> Result<SharedCatalog> {
+async fn open_sqlite(path: PathBuf) -> Result<Opened> {
     Err(Error::configuration(format!(
         "the catalog '{}' needs SQLite, which is not compiled in",
         path.display()

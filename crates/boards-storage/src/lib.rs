@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod audit;
 mod builder;
 
+pub use audit::{AuditEvents, AuditLog};
 pub use boards_storage_core::*;
 pub use builder::{Storage, StorageBuilder};
 

@@ -1,12 +1,14 @@
 //! The catalog in one SQLite file.
 //!
 //! Here: the type and its promises. The other files: `connect` opens and migrates, `writer` is the one task that
-//! writes, `begin`, `commit` and `settle` are what it writes, `read` asks, `row` translates rows.
+//! writes, `begin`, `commit` and `settle` are what it writes, `read` asks, `row` translates rows;
+//! `audit` is the audit log's part.
 //!
 //! Each statement costs a change of threads, so what is written together is one text of several statements. In such a
 //! text the parameters are `$1`, `$2` …: SQLite counts only those that a statement names, while `?3` alone would
 //! also stand for `?1` and `?2`, which sqlx would then take from the wrong place.
 
+mod audit;
 mod begin;
 mod commit;
 mod connect;
@@ -20,8 +22,8 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use boards_storage_core::{
-    ArtifactQuery, ArtifactRecord, Begun, Catalog, CatalogPage, DeleteTarget, Intent, NewIntent, Result,
-    StorageKey, StoredObject, Tombstone, VariantIdentity, VersionId, VersionSelector,
+    ArtifactQuery, ArtifactRecord, AuditHead, Begun, Catalog, CatalogPage, DeleteTarget, Intent, NewIntent,
+    Result, StorageKey, StoredObject, Tombstone, VariantIdentity, VersionId, VersionSelector,
 };
 use jiff::Timestamp;
 use sqlx::SqlitePool;
@@ -29,6 +31,8 @@ use sqlx::SqlitePool;
 use crate::error::translate_one;
 use crate::failpoints;
 use writer::Writer;
+
+pub use audit::SqliteAuditSink;
 
 /// A [`Catalog`] in an SQLite database: one file, no server, any number of processes on one machine.
 ///
@@ -218,6 +222,15 @@ impl Catalog for SqliteCatalog {
     async fn purge(&self, version: VersionId) -> Result<()> {
         failpoints::reach(failpoints::PURGE_BEFORE)?;
         self.writer.run(settle::Purge(version)).await
+    }
+
+    async fn audit_head(&self, log: &str) -> Result<Option<AuditHead>> {
+        self.answer(audit::head(&self.readers, log).await)
+    }
+
+    async fn advance_audit_head(&self, log: &str, head: &AuditHead) -> Result<AuditHead> {
+        let (log, head) = (log.to_owned(), head.clone());
+        self.writer.run(audit::Advance { log, head }).await
     }
 
     async fn probe(&self) -> Result<()> {

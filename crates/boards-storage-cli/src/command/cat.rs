@@ -31,7 +31,7 @@ pub(crate) struct Cat {
 
 impl Cat {
     pub(super) async fn run(self, session: &mut Session) -> Result<()> {
-        let storage = settings::open(&session.global).await?;
+        let storage = settings::open(session).await?;
         let reference = self.address.find(&storage, &self.selection).await?;
         let mut options = OpenOptions::default();
         options.range = self.range;

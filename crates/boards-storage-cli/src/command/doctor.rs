@@ -97,7 +97,7 @@ impl Doctor {
         let loaded = found.load()?;
         examine_settings(&found, &loaded, findings);
         let storage = loaded.settings.storage;
-        let mut survey = Survey::open(storage.clone()).await?;
+        let mut survey = Survey::open(storage.clone(), session).await?;
         let has_opened = survey.unopened.len() < storage.providers.len();
         let registry = Storage::registry()?;
         for settings in storage.providers.values() {

@@ -75,7 +75,7 @@ impl Get {
                 "`boards-storage cat` writes to the standard output",
             ));
         }
-        let storage = settings::open(&session.global).await?;
+        let storage = settings::open(session).await?;
         let reference = self.address.find(&storage, &self.selection).await?;
         let target = self.target(&reference).await?;
         if !target.may_replace && exists(&target.path).await {

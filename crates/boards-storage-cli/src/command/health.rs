@@ -38,7 +38,7 @@ pub(crate) struct Health {
 impl Health {
     pub(super) async fn run(self, session: &mut Session) -> Result<()> {
         let settings = settings::find(&session.global).await?.load()?.settings.storage;
-        let survey = Survey::open(settings).await?;
+        let survey = Survey::open(settings, session).await?;
         while self.watch {
             show(&mut session.output, &self.look(&survey).await)?;
             tokio::time::sleep(Duration::from_secs(self.every)).await;

@@ -25,7 +25,7 @@ pub(crate) struct Info {
 
 impl Info {
     pub(super) async fn run(self, session: &mut Session) -> Result<()> {
-        let storage = settings::open(&session.global).await?;
+        let storage = settings::open(session).await?;
         let reference = self.address.find(&storage, &self.selection).await?;
         let metadata = storage
             .artifact_metadata(&reference, &CallContext::default())

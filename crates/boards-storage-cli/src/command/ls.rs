@@ -67,7 +67,7 @@ pub(crate) struct Ls {
 
 impl Ls {
     pub(super) async fn run(self, session: &mut Session) -> Result<()> {
-        let storage = settings::open(&session.global).await?;
+        let storage = settings::open(session).await?;
         let mut listing = Listing::begin(&mut session.output, self.long)?;
         match &self.versions {
             Some(artifact) => {

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod audit;
 mod cat;
 mod completions;
 mod config;
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Config(config::Config),
     Doctor(doctor::Doctor),
     Health(health::Health),
+    Audit(audit::Audit),
     Completions(completions::Completions),
 }
 
@@ -56,6 +58,7 @@ impl Command {
             Self::Config(config) => Box::pin(config.run(session)).await,
             Self::Doctor(doctor) => Box::pin(doctor.run(session)).await,
             Self::Health(health) => Box::pin(health.run(session)).await,
+            Self::Audit(audit) => Box::pin(audit.run(session)).await,
             Self::Completions(completions) => completions.run(session),
         }
     }

@@ -102,7 +102,7 @@ impl Put {
     pub(super) async fn run(self, session: &mut Session) -> Result<()> {
         let is_one = self.is_one().await;
         self.check(is_one)?;
-        let storage = settings::open(&session.global).await?;
+        let storage = settings::open(session).await?;
         let resumption = self.resumption(session, is_one).await?;
         let mut stored = Vec::new();
         let mut first_failure = None;

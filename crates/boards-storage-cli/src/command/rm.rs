@@ -61,7 +61,7 @@ impl Rm {
         {
             self.selection.refuse_with_key()?;
         }
-        let storage = settings::open(&session.global).await?;
+        let storage = settings::open(session).await?;
         let is_one = self.addresses.len() == 1 && self.from.is_none();
         let mut deleted = Vec::new();
         let mut first_failure = None;

@@ -3,6 +3,8 @@
 use boards_storage::{Error, MemoryCatalog, Storage, StorageManager, StorageSettings};
 
 use crate::errors::Result;
+use crate::session::Session;
+use crate::settings::for_whoever_runs;
 
 /// A storage as far as it opens.
 pub(super) struct Survey {
@@ -15,11 +17,11 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    pub(super) async fn open(settings: StorageSettings) -> Result<Self> {
+    pub(super) async fn open(settings: StorageSettings, session: &Session) -> Result<Self> {
         let builder = || Storage::builder().settings(settings.clone());
         match builder().open_available().await {
             Ok((storage, unopened)) => Ok(Self {
-                storage,
+                storage: for_whoever_runs(&storage, session),
                 catalog_error: None,
                 unopened,
             }),
@@ -27,7 +29,7 @@ impl Survey {
                 let stand_in = std::sync::Arc::new(MemoryCatalog::default());
                 let (storage, unopened) = builder().catalog(stand_in).open_available().await?;
                 Ok(Self {
-                    storage,
+                    storage: for_whoever_runs(&storage, session),
                     catalog_error: Some(error),
                     unopened,
                 })

@@ -30,7 +30,7 @@ pub(crate) struct Url {
 
 impl Url {
     pub(super) async fn run(self, session: &mut Session) -> Result<()> {
-        let storage = settings::open(&session.global).await?;
+        let storage = settings::open(session).await?;
         let reference = self.address.find(&storage, &self.selection).await?;
         let mut options = PresignDownloadOptions::default();
         options.expires_in = self.expires.get();

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 21] = [
     "",
     "put",
     "get",
@@ -23,6 +23,10 @@ const COMMANDS: [&str; 17] = [
     "config schema",
     "doctor",
     "health",
+    "audit",
+    "audit verify",
+    "audit tail",
+    "audit query",
 ];
 
 #[test]

@@ -8,6 +8,7 @@
 mod support;
 
 mod address;
+mod audit;
 mod batch;
 mod errors;
 mod get;

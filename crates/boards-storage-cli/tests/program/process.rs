@@ -95,6 +95,10 @@ fn a_signal_ends_it_and_leaves_nothing_half_done() {
         drop(stdin);
     }
     assert_eq!(place.run("ls --all-tenants").ok().out, "");
+    let cancelled = place
+        .run("audit query --operation store --outcome cancelled")
+        .ok();
+    assert_eq!(cancelled.out.lines().count(), 2, "{}", cancelled.out);
 }
 
 /// Returns the greatest memory that a process had so far, in KiB.

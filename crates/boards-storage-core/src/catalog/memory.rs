@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::audit::AuditHead;
 use crate::catalog::{
     ArtifactFacts, ArtifactQuery, ArtifactRecord, Begun, Catalog, CatalogCursor, CatalogPage, DeleteTarget,
     Intent, NewIntent, StoredObject, Tombstone, VariantIdentity, VersionSelector,
@@ -43,6 +44,8 @@ struct State {
     tombstones: BTreeMap<VersionId, Tombstone>,
     /// Every key that was ever given.
     used_keys: HashSet<StorageKey>,
+    /// How far the audit logs have come, by name.
+    audit_heads: BTreeMap<String, AuditHead>,
 }
 
 #[derive(Debug)]
@@ -308,6 +311,24 @@ impl Catalog for MemoryCatalog {
     async fn purge(&self, version: VersionId) -> Result<()> {
         self.state().tombstones.remove(&version);
         Ok(())
+    }
+
+    async fn audit_head(&self, log: &str) -> Result<Option<AuditHead>> {
+        Ok(self.state().audit_heads.get(log).cloned())
+    }
+
+    async fn advance_audit_head(&self, log: &str, head: &AuditHead) -> Result<AuditHead> {
+        let mut state = self.state();
+        let kept = state
+            .audit_heads
+            .entry(log.to_owned())
+            .or_insert_with(|| head.clone());
+        if head.sequence > kept.sequence {
+            *kept = head.clone();
+        } else if head.sequence == kept.sequence && head.mac != kept.mac {
+            return Err(AuditHead::forked(log, head.sequence));
+        }
+        Ok(kept.clone())
     }
 
     async fn probe(&self) -> Result<()> {

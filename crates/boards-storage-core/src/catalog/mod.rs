@@ -15,6 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::audit::AuditHead;
 use crate::error::Result;
 use crate::key::StorageKey;
 use crate::scope::VersionId;
@@ -153,6 +154,17 @@ pub trait Catalog: Debug + Send + Sync + 'static {
 
     /// Notes that a deleted version's bytes are gone. Idempotent.
     async fn purge(&self, version: VersionId) -> Result<()>;
+
+    /// Returns how far the audit log of that name has come, as it was last advanced.
+    async fn audit_head(&self, log: &str) -> Result<Option<AuditHead>>;
+
+    /// Moves the head of an audit log forward, never back, and returns the head that holds then: a head that is not
+    /// further than the one that is kept changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `PreconditionFailed` if another entry of the same number was acknowledged: then there are two histories.
+    async fn advance_audit_head(&self, log: &str, head: &AuditHead) -> Result<AuditHead>;
 
     /// Finds out cheaply whether the catalog can be used.
     async fn probe(&self) -> Result<()>;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::read::{Tries, lost};
 use super::{ArtifactLocator, ArtifactReference, StorageManager};
+use crate::audit::{AuditOperation, Recording};
 use crate::capabilities::Capability;
 use crate::catalog::{ArtifactRecord, Replica};
 use crate::checksum::{Digest, DigestHasher};
@@ -43,12 +44,34 @@ impl StorageManager {
         file: File,
         options: &FileDownloadOptions,
     ) -> Result<ArtifactReference> {
-        let record = self.record(&locator.into()).await?;
-        let file = Arc::new(file);
+        let locator = locator.into();
+        let options = options.clone().with_context(self.context_of(&options.context));
+        let mut recording = self.record_begin(AuditOperation::Fetch, &options.context).await?;
+        recording.note(|event| event.asked(&locator));
+        let fetched = self
+            .fetch(&locator, Arc::new(file), &options, &mut recording)
+            .await;
+        recording
+            .end_with(fetched, |event, reference| event.bytes_out = Some(reference.size))
+            .await
+    }
+
+    async fn fetch(
+        &self,
+        locator: &ArtifactLocator,
+        file: Arc<File>,
+        options: &FileDownloadOptions,
+        recording: &mut Recording,
+    ) -> Result<ArtifactReference> {
+        let record = self.record(locator).await?;
+        recording.note(|event| event.found(&record));
         let mut tries = Tries::of(&record, &options.context);
         while let Some(replica) = tries.next() {
             match self.fetch_replica(&record, replica, &file, options).await {
-                Ok(()) => return self.reference(&record).await,
+                Ok(()) => {
+                    recording.note(|event| event.at(replica));
+                    return self.reference(&record).await;
+                }
                 Err(error) => tries.failed(replica, error),
             }
         }

@@ -5,6 +5,7 @@
 
 mod artifact;
 mod attributes;
+mod audited;
 mod fetch;
 mod health;
 mod inspect;
@@ -21,10 +22,12 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::audit::AuditTrail;
 use crate::catalog::SharedCatalog;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::layer::Stack;
+use crate::options::CallContext;
 use crate::protection::ProtectionSettings;
 use crate::provider::SharedProvider;
 use crate::routing::{RouteExplanation, RouteQuery, Router};
@@ -141,6 +144,9 @@ pub type StackBuilder = Arc<dyn Fn(&str, SharedProvider) -> SharedProvider + Sen
 #[derive(Clone)]
 pub struct StorageManager {
     inner: Arc<Inner>,
+    audit: Option<AuditTrail>,
+    /// What holds for every call of this handle, as far as the call itself says nothing.
+    context: Option<Arc<CallContext>>,
 }
 
 struct Inner {
@@ -190,6 +196,50 @@ impl StorageManager {
                 health,
                 watch: Mutex::default(),
             }),
+            audit: None,
+            context: None,
+        }
+    }
+
+    /// Returns the manager with an audit log: from now on this handle and its clones record every artifact operation,
+    /// each with exactly one event at its end. Handles that were cloned before do not.
+    ///
+    /// Those who use [`StorageManager::provider`] or [`StorageManager::catalog`] by themselves pass the log by.
+    #[must_use]
+    pub fn with_audit(mut self, trail: AuditTrail) -> Self {
+        self.audit = Some(trail);
+        self
+    }
+
+    /// Returns the audit log, if there is one.
+    #[must_use]
+    pub fn audit(&self) -> Option<&AuditTrail> {
+        self.audit.as_ref()
+    }
+
+    /// Returns a handle whose calls are made in a context, as far as they do not say otherwise themselves: who acts,
+    /// from where, within which request. Everything else is shared with this one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boards_storage_core::{ArtifactReference, ArtifactType, CallContext, NewArtifact, Principal, Result, StorageManager};
+    ///
+    /// async fn store_for(user: &str, manager: &StorageManager) -> Result<ArtifactReference> {
+    ///     let context = CallContext::default().with_principal(Principal::new(user)).with_request_id("req-1");
+    ///     let manager = manager.with_context(context);
+    ///     manager.store_artifact(NewArtifact::new(ArtifactType::Text), "hello").await
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_context(&self, context: CallContext) -> Self {
+        let context = match &self.context {
+            Some(outer) => context.or(outer),
+            None => context,
+        };
+        Self {
+            context: Some(Arc::new(context)),
+            ..self.clone()
         }
     }
 
@@ -270,7 +320,7 @@ impl StorageManager {
         &self.inner.settings
     }
 
-    /// Ends the watch over the health, and closes every provider and the catalog.
+    /// Ends the watch over the health, and closes the audit log, every provider and the catalog.
     ///
     /// # Errors
     ///
@@ -285,7 +335,11 @@ impl StorageManager {
             .cloned()
             .collect();
         self.stop_health_monitor().await;
-        let mut result = Ok(());
+        // Before the catalog, which holds the log's head.
+        let mut result = match &self.audit {
+            Some(trail) => trail.close().await,
+            None => Ok(()),
+        };
         for provider in providers {
             result = result.and(provider.close().await);
         }

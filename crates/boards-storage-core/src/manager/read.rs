@@ -1,9 +1,11 @@
 //! Finding and opening artifacts.
 
+use super::audited::record_download;
 use super::place::Failures;
 use super::{
     ArtifactLocator, ArtifactMetadata, ArtifactPage, ArtifactReference, DownloadUrl, StorageManager,
 };
+use crate::audit::{AuditEvent, AuditOperation, Recording, SignedFacts};
 use crate::capabilities::Capability;
 use crate::catalog::{ArtifactQuery, ArtifactRecord, Replica, VersionSelector};
 use crate::checksum::Digest;
@@ -54,8 +56,11 @@ impl StorageManager {
         &self,
         locator: impl Into<ArtifactLocator>,
     ) -> Result<ArtifactReference> {
-        let record = self.record(&locator.into()).await?;
-        self.reference(&record).await
+        let locator = locator.into();
+        let mut recording = self.record_plain(AuditOperation::Reference).await?;
+        recording.note(|event| event.asked(&locator));
+        let found = async { self.reference(&self.record(&locator).await?).await }.await;
+        recording.end_with(found, AuditEvent::shown).await
     }
 
     /// Returns the reference of what stands at a key.
@@ -64,6 +69,13 @@ impl StorageManager {
     ///
     /// `NotFound`.
     pub async fn find_by_key(&self, key: &StorageKey) -> Result<ArtifactReference> {
+        let mut recording = self.record_plain(AuditOperation::FindByKey).await?;
+        recording.note(|event| event.key = Some(key.clone()));
+        let found = self.find_reference(key).await;
+        recording.end_with(found, AuditEvent::shown).await
+    }
+
+    async fn find_reference(&self, key: &StorageKey) -> Result<ArtifactReference> {
         let record = self.inner.catalog.find_by_key(key).await?;
         let record = record.ok_or_else(|| Error::not_found("no artifact has this key").with_key(key))?;
         self.reference(&record).await
@@ -84,14 +96,35 @@ impl StorageManager {
         locator: impl Into<ArtifactLocator>,
         options: &OpenOptions,
     ) -> Result<Download> {
-        let record = self.record(&locator.into()).await?;
+        let locator = locator.into();
+        let options = OpenOptions {
+            context: self.context_of(&options.context),
+            ..options.clone()
+        };
+        let mut recording = self.record_begin(AuditOperation::Open, &options.context).await?;
+        recording.note(|event| event.asked(&locator));
+        let opened = self.open(&locator, &options, &mut recording).await;
+        record_download(recording, opened).await
+    }
+
+    async fn open(
+        &self,
+        locator: &ArtifactLocator,
+        options: &OpenOptions,
+        recording: &mut Recording,
+    ) -> Result<Download> {
+        let record = self.record(locator).await?;
+        recording.note(|event| event.found(&record));
         if let Some(range) = options.range {
             range.resolve(record.size_bytes)?;
         }
         let mut tries = Tries::of(&record, &options.context);
         while let Some(replica) = tries.next() {
             match self.open_replica(&record, replica, options).await {
-                Ok(download) => return Ok(download),
+                Ok(download) => {
+                    recording.note(|event| event.at(replica));
+                    return Ok(download);
+                }
                 Err(error) => tries.failed(replica, error),
             }
         }
@@ -160,7 +193,28 @@ impl StorageManager {
         locator: impl Into<ArtifactLocator>,
         options: &PresignDownloadOptions,
     ) -> Result<DownloadUrl> {
-        let record = self.record(&locator.into()).await?;
+        let locator = locator.into();
+        let options = options.clone().with_context(self.context_of(&options.context));
+        let mut recording = self
+            .record_begin(AuditOperation::DownloadUrl, &options.context)
+            .await?;
+        recording.note(|event| event.asked(&locator));
+        let issued = self.issue_url(&locator, &options, &mut recording).await;
+        recording
+            .end_with(issued, |event, url| {
+                event.signed = Some(SignedFacts::of(&url.request))
+            })
+            .await
+    }
+
+    async fn issue_url(
+        &self,
+        locator: &ArtifactLocator,
+        options: &PresignDownloadOptions,
+        recording: &mut Recording,
+    ) -> Result<DownloadUrl> {
+        let record = self.record(locator).await?;
+        recording.note(|event| event.found(&record));
         if record.access == AccessClass::Authenticated {
             return Err(
                 Error::new(ErrorKind::AccessDenied, "an authenticated artifact has no URL")
@@ -171,7 +225,10 @@ impl StorageManager {
         let mut tries = Tries::of(&record, &options.context);
         while let Some(replica) = tries.next() {
             match self.url_of(&record, replica, options).await {
-                Ok(url) => return Ok(url),
+                Ok(url) => {
+                    recording.note(|event| event.at(replica));
+                    return Ok(url);
+                }
                 Err(error) => tries.failed(replica, error),
             }
         }
@@ -218,7 +275,21 @@ impl StorageManager {
         locator: impl Into<ArtifactLocator>,
         context: &CallContext,
     ) -> Result<ArtifactMetadata> {
-        let record = self.record(&locator.into()).await?;
+        let (locator, context) = (locator.into(), self.context_of(context));
+        let mut recording = self.record_begin(AuditOperation::Metadata, &context).await?;
+        recording.note(|event| event.asked(&locator));
+        let metadata = self.look_up(&locator, &context, &mut recording).await;
+        recording.end(metadata).await
+    }
+
+    async fn look_up(
+        &self,
+        locator: &ArtifactLocator,
+        context: &CallContext,
+        recording: &mut Recording,
+    ) -> Result<ArtifactMetadata> {
+        let record = self.record(locator).await?;
+        recording.note(|event| event.found(&record));
         let mut object = self.object_of(&record, context).await?;
         object
             .attributes
@@ -255,6 +326,22 @@ impl StorageManager {
     ///
     /// What the catalog answers.
     pub async fn list_artifacts(&self, query: &ArtifactQuery) -> Result<ArtifactPage> {
+        let mut recording = self.record_plain(AuditOperation::List).await?;
+        recording.note(|event| {
+            event.tenant.clone_from(&query.tenant);
+            event.board.clone_from(&query.board);
+            event.artifact_type.clone_from(&query.artifact_type);
+            event.artifact.clone_from(&query.artifact);
+        });
+        let page = self.page(query).await;
+        recording
+            .end_with(page, |event, page| {
+                event.count = Some(page.artifacts.len() as u64)
+            })
+            .await
+    }
+
+    async fn page(&self, query: &ArtifactQuery) -> Result<ArtifactPage> {
         let page = self.inner.catalog.list(query).await?;
         let artifacts = self.references(&page.records).await?;
         Ok(ArtifactPage {
@@ -269,8 +356,19 @@ impl StorageManager {
     ///
     /// What the catalog answers.
     pub async fn list_versions(&self, locator: impl Into<ArtifactLocator>) -> Result<Vec<ArtifactReference>> {
-        let records = self.inner.catalog.versions(&locator.into().identity()).await?;
-        self.references(&records).await
+        let locator = locator.into();
+        let mut recording = self.record_plain(AuditOperation::Versions).await?;
+        recording.note(|event| event.asked(&locator));
+        let versions = async {
+            let records = self.inner.catalog.versions(&locator.identity()).await?;
+            self.references(&records).await
+        }
+        .await;
+        recording
+            .end_with(versions, |event, versions| {
+                event.count = Some(versions.len() as u64)
+            })
+            .await
     }
 
     pub(super) async fn record(&self, locator: &ArtifactLocator) -> Result<ArtifactRecord> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{ArtifactLocator, Deletion, ReapReport, StorageManager};
+use crate::audit::{AuditOperation, Recording};
 use crate::capabilities::Capability;
 use crate::catalog::{DeleteTarget, Intent, Tombstone, VersionSelector};
 use crate::error::{ErrorKind, Result};
@@ -30,14 +31,17 @@ impl StorageManager {
         artifact: &ArtifactId,
         context: &CallContext,
     ) -> Result<Deletion> {
-        self.delete(
-            &DeleteTarget::Artifact {
-                tenant: tenant.clone(),
-                artifact: artifact.clone(),
-            },
-            context,
-        )
-        .await
+        let context = self.context_of(context);
+        let mut recording = self.record_begin(AuditOperation::Delete, &context).await?;
+        recording.note(|event| {
+            event.tenant = Some(tenant.clone());
+            event.artifact = Some(artifact.clone());
+        });
+        let target = DeleteTarget::Artifact {
+            tenant: tenant.clone(),
+            artifact: artifact.clone(),
+        };
+        self.delete_recorded(&target, &context, recording).await
     }
 
     /// Deletes one variant: all its versions, or the one that the locator names by number or id.
@@ -55,7 +59,24 @@ impl StorageManager {
             VersionSelector::Current => DeleteTarget::Variant(locator.identity()),
             version => DeleteTarget::Version(locator.identity(), version),
         };
-        self.delete(&target, context).await
+        let context = self.context_of(context);
+        let mut recording = self.record_begin(AuditOperation::Delete, &context).await?;
+        recording.note(|event| event.asked(&locator));
+        self.delete_recorded(&target, &context, recording).await
+    }
+
+    async fn delete_recorded(
+        &self,
+        target: &DeleteTarget,
+        context: &CallContext,
+        recording: Recording,
+    ) -> Result<Deletion> {
+        let deleted = self.delete(target, context).await;
+        recording
+            .end_with(deleted, |event, deletion| {
+                event.count = Some(deletion.versions as u64)
+            })
+            .await
     }
 
     async fn delete(&self, target: &DeleteTarget, context: &CallContext) -> Result<Deletion> {
@@ -103,7 +124,17 @@ impl StorageManager {
     ///
     /// What the catalog answers. What a store could not remove is counted and tried again next time.
     pub async fn reap(&self, limit: usize) -> Result<ReapReport> {
-        let context = CallContext::default();
+        let context = self.context_of(&CallContext::default());
+        let recording = self.record_begin(AuditOperation::Reap, &context).await?;
+        let reaped = Box::pin(self.clean_up(limit, &context)).await;
+        recording
+            .end_with(reaped, |event, report| {
+                event.count = Some((report.intents + report.tombstones) as u64);
+            })
+            .await
+    }
+
+    async fn clean_up(&self, limit: usize, context: &CallContext) -> Result<ReapReport> {
         let now = self.inner.clock.now();
         let catalog = &self.inner.catalog;
         let mut report = ReapReport::default();
@@ -112,7 +143,7 @@ impl StorageManager {
             let some = REAP_PAGE.min(limit - report.intents);
             let intents = catalog.reap_intents(now, after, some).await?;
             for intent in &intents {
-                match self.discard(intent, &context).await {
+                match self.discard(intent, context).await {
                     Ok(()) => report.intents += 1,
                     Err(_) => report.failed += 1,
                 }
@@ -128,7 +159,7 @@ impl StorageManager {
             let some = REAP_PAGE.min(limit - report.tombstones);
             let tombstones = catalog.tombstones(before, after, some).await?;
             for tombstone in &tombstones {
-                match self.bury(tombstone, &context).await {
+                match self.bury(tombstone, context).await {
                     Ok(()) => report.tombstones += 1,
                     Err(_) => report.failed += 1,
                 }

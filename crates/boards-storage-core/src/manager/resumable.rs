@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::store::Draft;
 use super::{ArtifactReference, NewArtifact, StorageManager};
+use crate::audit::{AuditEvent, AuditOperation};
 use crate::catalog::{ArtifactRecord, Intent, VariantIdentity, VersionSelector};
 use crate::content::Content;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::WriteId;
 use crate::options::{CallContext, CallOptions};
-use crate::scope::VersionId;
+use crate::scope::{ArtifactId, VersionId};
 use crate::transfer::{Journal, UploadState};
 
 /// The storing of an artifact as it can be kept and gone on with, in this process or another.
@@ -88,6 +89,23 @@ impl StorageManager {
         content: impl Into<Content>,
         options: &ResumableOptions,
     ) -> Result<ArtifactReference> {
+        new.context = self.context_of(&new.context);
+        let mut recording = self.record_begin(AuditOperation::Store, &new.context).await?;
+        if new.artifact.is_none() {
+            let begun = options.state.as_ref().map(|state| state.variant.artifact.clone());
+            new.artifact = Some(begun.unwrap_or_else(ArtifactId::fresh));
+        }
+        recording.note(|event| event.storing(&new));
+        let stored = Box::pin(self.store_resumable(new, content.into(), options)).await;
+        recording.end_with(stored, AuditEvent::stored).await
+    }
+
+    async fn store_resumable(
+        &self,
+        mut new: NewArtifact,
+        content: Content,
+        options: &ResumableOptions,
+    ) -> Result<ArtifactReference> {
         if let Some(state) = &options.state {
             let artifact = new.artifact.get_or_insert_with(|| state.variant.artifact.clone());
             let is_same = (&*artifact, &new.tenant, &new.file.name)
@@ -106,7 +124,7 @@ impl StorageManager {
         }
         let draft = Draft::new(self, new)?;
         let resumable = self.take_up(&draft, options).await?;
-        Box::pin(self.store(&draft, content.into(), Some(resumable))).await
+        Box::pin(self.store(&draft, content, Some(resumable))).await
     }
 
     /// Gives up what an interrupted [`StorageManager::store_artifact_resumable`] left: its parts and its intent. What
@@ -117,6 +135,21 @@ impl StorageManager {
     /// What the catalog and the provider answer; what is left then is removed by [`StorageManager::reap`] when its
     /// time is over.
     pub async fn abandon_store(&self, state: &StoreState, context: &CallContext) -> Result<()> {
+        let context = self.context_of(context);
+        let mut recording = self.record_begin(AuditOperation::Abandon, &context).await?;
+        recording.note(|event| {
+            event.tenant = Some(state.variant.tenant.clone());
+            event.artifact = Some(state.variant.artifact.clone());
+            event.variant = Some(state.variant.variant.clone());
+            event.version = Some(state.version);
+            event.provider = Some(state.provider.clone());
+            event.key = Some(state.upload.upload.key.clone());
+        });
+        let abandoned = self.abandon(state, &context).await;
+        recording.end(abandoned).await
+    }
+
+    async fn abandon(&self, state: &StoreState, context: &CallContext) -> Result<()> {
         let provider = self.provider(&state.provider)?;
         let call = CallOptions::default().with_context(context.clone());
         provider.abort_upload(&state.upload.upload, &call).await?;

@@ -13,6 +13,7 @@ use super::inspect::{Inspection, Seen, too_large};
 use super::place::Places;
 use super::resumable::{Keeper, Left, Resumable};
 use super::{ArtifactReference, NewArtifact, StorageManager};
+use crate::audit::{AuditEvent, AuditOperation};
 use crate::capabilities::{Capability, PreconditionKind};
 use crate::catalog::{
     ArtifactRecord, Begun, DigestState, Intent, NewIntent, StoredObject, VariantIdentity, VersionSelector,
@@ -60,11 +61,20 @@ impl StorageManager {
     /// provider and the catalog answer.
     pub async fn store_artifact(
         &self,
-        new: NewArtifact,
+        mut new: NewArtifact,
         content: impl Into<Content>,
     ) -> Result<ArtifactReference> {
+        new.context = self.context_of(&new.context);
+        let mut recording = self.record_begin(AuditOperation::Store, &new.context).await?;
+        new.artifact.get_or_insert_with(ArtifactId::fresh);
+        recording.note(|event| event.storing(&new));
+        let stored = Box::pin(self.store_new(new, content.into())).await;
+        recording.end_with(stored, AuditEvent::stored).await
+    }
+
+    async fn store_new(&self, new: NewArtifact, content: Content) -> Result<ArtifactReference> {
         let draft = Draft::new(self, new)?;
-        self.store(&draft, content.into(), None).await
+        self.store(&draft, content, None).await
     }
 
     pub(super) async fn store(

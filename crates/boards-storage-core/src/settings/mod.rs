@@ -4,6 +4,7 @@
 //! values know their line (`tree`), because serde stops at the first problem and figment forgets lines: `yaml` →
 //! `interpolate` → `layers` (figment) → `validate` against the JSON Schema of the types, and `semantic` → serde.
 
+mod audit;
 mod duration;
 mod health;
 mod model;
@@ -30,6 +31,7 @@ mod tree;
 mod validate;
 mod yaml;
 
+pub use audit::{AuditSettings, RotationSettings};
 pub use duration::FriendlyDuration;
 pub use effective::EffectiveSetting;
 pub use health::HealthSettings;

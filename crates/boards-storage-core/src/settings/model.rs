@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::audit::AuditSettings;
 use super::health::HealthSettings;
 use super::provider::{ProviderSettings, WrittenProvider};
 use super::resilience::ResilienceSettings;
@@ -70,6 +71,9 @@ pub struct StorageSettings {
     /// How a long-running application watches its providers and its catalog.
     #[serde(default)]
     pub health: HealthSettings,
+    /// The audit log: one event for each artifact operation, refusals included.
+    #[serde(default)]
+    pub audit: AuditSettings,
 }
 
 fn default_data_path() -> PathBuf {
@@ -207,6 +211,7 @@ impl StorageSettings {
             key_template: KeyTemplate::default(),
             resilience: ResilienceSettings::default(),
             health: HealthSettings::default(),
+            audit: AuditSettings::default(),
         }
     }
 
@@ -238,6 +243,29 @@ impl StorageSettings {
             CatalogSettings::Sqlite { path: Some(path) } => Some(path.clone()),
             CatalogSettings::Sqlite { path: None } => Some(Path::new(&self.data_path).join("catalog.db")),
             CatalogSettings::Memory {} => None,
+        }
+    }
+
+    /// Sets the audit log.
+    #[must_use]
+    pub fn with_audit(mut self, audit: AuditSettings) -> Self {
+        self.audit = audit;
+        self
+    }
+
+    /// Returns the folder or the file of the audit log; `None` if it has none of its own.
+    #[must_use]
+    pub fn audit_path(&self) -> Option<PathBuf> {
+        match &self.audit {
+            AuditSettings::Jsonl { path, .. } => {
+                Some(path.clone().unwrap_or_else(|| self.data_path.join("audit")))
+            }
+            AuditSettings::Sqlite { path: Some(path), .. } => Some(path.clone()),
+            AuditSettings::Sqlite { path: None, .. } => match self.catalog {
+                CatalogSettings::Sqlite { .. } => None,
+                CatalogSettings::Memory {} => Some(self.data_path.join("audit.db")),
+            },
+            AuditSettings::Tracing { .. } | AuditSettings::None {} => None,
         }
     }
 

@@ -13,6 +13,9 @@ use super::tree::{FieldPath, Node, Value, shorten};
 use crate::registry::Registry;
 use crate::scope::ArtifactType;
 
+/// The shortest key of the audit log.
+const AUDIT_KEY_BYTES_MIN: usize = 32;
+
 /// Checks the tree and collects what is worth knowing about it.
 pub(super) fn check(tree: &Node, registry: &Registry, problems: &mut Vec<Problem>, notes: &mut Vec<Note>) {
     let Some(storage) = tree.field("storage") else {
@@ -44,12 +47,41 @@ pub(super) fn check(tree: &Node, registry: &Registry, problems: &mut Vec<Problem
     }
     let global = storage.descend(&["resilience", "retry"]);
     check_delays(&[global], &root.field("resilience").field("retry"), problems);
+    check_audit_keys(storage, &root, problems);
     note_unreachable_rules(storage, &root, notes);
     for (path, rule) in rules(storage, &root) {
         if let Some(condition) = rule.field("condition") {
             let path = path.field("condition");
             check_sizes(condition, &path, problems);
             note_unusual_types(condition, &path, notes);
+        }
+    }
+}
+
+/// Checks that the keys of the audit log are long enough. They are not shown.
+fn check_audit_keys(storage: &Node, root: &FieldPath, problems: &mut Vec<Problem>) {
+    let Some(audit) = storage.field("audit") else {
+        return;
+    };
+    let path = root.field("audit");
+    let key = audit.field("key").map(|key| (path.field("key"), key));
+    let previous = audit
+        .field("previous_keys")
+        .and_then(Node::as_list)
+        .unwrap_or_default();
+    let previous = previous
+        .iter()
+        .enumerate()
+        .map(|(index, key)| (path.field("previous_keys").item(index), key));
+    for (path, node) in key.into_iter().chain(previous) {
+        let Some(text) = node.as_text() else { continue };
+        if text.len() < AUDIT_KEY_BYTES_MIN {
+            let expected = format!("a key of at least {AUDIT_KEY_BYTES_MIN} bytes");
+            let found = format!("one of {}", text.len());
+            problems.push(
+                Problem::mismatch(ProblemKind::BadValue, &path, &node.origin, expected, found)
+                    .with_help("make one with `openssl rand -hex 32`"),
+            );
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod audit;
 mod context;
 mod deadline;
 mod delete_many;

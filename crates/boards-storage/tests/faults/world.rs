@@ -2,8 +2,8 @@
 
 use boards_storage::prelude::*;
 use boards_storage::{
-    CatalogSettings, DownloadOptions, ListOptions, ProviderSettings, SharedProvider, StorageProvider,
-    StorageSettings, UploadOptions,
+    AuditSettings, CatalogSettings, DownloadOptions, ListOptions, ProviderSettings, SharedProvider,
+    StorageProvider, StorageSettings, UploadOptions,
 };
 use boards_storage_testkit::SupabaseDouble;
 use boards_storage_testkit::proxy::{Fault, FaultProxy, Rule};
@@ -81,6 +81,7 @@ impl World {
         let settings = ProviderSettings::new("bucket", store.kind, Value::Object(through));
         let mut settings = StorageSettings::new(settings);
         settings.catalog = CatalogSettings::Memory {};
+        settings.audit = AuditSettings::None {};
         settings.resilience = serde_json::from_value(resilience).expect("settings");
         let storage = Storage::builder()
             .settings(settled(settings))

@@ -1,6 +1,10 @@
 //! The storage as an application sees it: manager, catalog, providers and layers together.
 
 mod attributes;
+mod audit;
+mod audit_failure;
+mod audit_log;
+mod audit_processes;
 mod build;
 mod fallback;
 mod health;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boards_storage::prelude::*;
-use boards_storage::{ByteStream, ManagerSettings, MemoryCatalog, Stack};
-use boards_storage_testkit::{ManualClock, MemoryBuilder, MemoryProvider, Script};
+use boards_storage::{AuditOptions, AuditTrail, ByteStream, ManagerSettings, MemoryCatalog, Stack};
+use boards_storage_testkit::{ManualClock, MemoryAudit, MemoryBuilder, MemoryProvider, Script};
 use bytes::Bytes;
 
 /// What a test looks at.
@@ -45,6 +45,15 @@ impl World {
         }
     }
 
+    /// Records everything from now on.
+    pub(crate) fn audited(mut self, options: AuditOptions) -> (Self, Arc<MemoryAudit>) {
+        let sink = Arc::new(MemoryAudit::default());
+        let clock = Arc::clone(&self.clock) as Arc<_>;
+        let trail = AuditTrail::start(Arc::clone(&sink) as Arc<_>, options, clock);
+        self.manager = self.manager.with_audit(trail);
+        (self, sink)
+    }
+
     pub(crate) async fn put(
         &self,
         new: NewArtifact,
@@ -68,6 +77,14 @@ impl World {
         assert_eq!(report.failed, 0, "{report:?}");
         self.memory.objects()
     }
+}
+
+/// A world whose downloads come as streams of pieces.
+pub(crate) fn in_pieces() -> World {
+    let mut settings = ManagerSettings::new("main");
+    settings.downloader.concurrency = 2;
+    settings.downloader.range_size_bytes = 4;
+    World::with(settings, MemoryProvider::builder())
 }
 
 /// An image with an id of its own.

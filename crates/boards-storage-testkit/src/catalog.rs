@@ -36,6 +36,7 @@ mod keys;
 mod list;
 mod race;
 mod reap;
+mod utilization;
 
 pub use fixture::{Fixture, FixtureFactory};
 pub use suite::{names, run, trials};
@@ -60,6 +61,7 @@ const TESTS: &[&[Test]] = &[
     list::TESTS,
     delete::TESTS,
     reap::TESTS,
+    utilization::TESTS,
     race::TESTS,
     cancellation::TESTS,
 ];

@@ -15,13 +15,15 @@ mod row;
 mod settle;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use boards_storage_core::{
     ArtifactQuery, ArtifactRecord, Begun, Catalog, CatalogPage, DeleteTarget, Intent, NewIntent, Result,
-    StorageKey, StoredObject, Tombstone, VariantIdentity, VersionId, VersionSelector,
+    StorageKey, StoredObject, Tombstone, Utilization, UtilizationKey, VariantIdentity, VersionId,
+    VersionSelector,
 };
 use jiff::Timestamp;
 use sqlx::SqlitePool;
@@ -206,6 +208,10 @@ impl Catalog for SqliteCatalog {
     async fn purge(&self, version: VersionId) -> Result<()> {
         failpoints::reach(failpoints::PURGE_BEFORE)?;
         self.writer.run(settle::Purge(version)).await
+    }
+
+    async fn utilization(&self) -> Result<BTreeMap<UtilizationKey, Utilization>> {
+        self.answer(read::utilization(&self.readers).await)
     }
 
     async fn probe(&self) -> Result<()> {

@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod builder;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 
 pub use boards_storage_core::*;
 pub use builder::{Storage, StorageBuilder};
+#[cfg(feature = "prometheus")]
+pub use prometheus::{DURATION_BUCKETS, PrometheusExporter};
 
 /// The layers that go around every provider, for those who build their own stack.
 pub mod layers {

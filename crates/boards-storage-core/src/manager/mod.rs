@@ -20,6 +20,7 @@ use crate::catalog::SharedCatalog;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::layer::Stack;
+use crate::metrics::{MetricsSource, StorageMetrics};
 use crate::provider::SharedProvider;
 use crate::routing::{RouteExplanation, RouteQuery, Router};
 use crate::settings::{ContentTypePattern, RoutingRule};
@@ -116,6 +117,7 @@ pub type StackBuilder = Arc<dyn Fn(&str, SharedProvider) -> SharedProvider + Sen
 #[derive(Clone)]
 pub struct StorageManager {
     inner: Arc<Inner>,
+    metrics: Option<Arc<dyn MetricsSource>>,
 }
 
 struct Inner {
@@ -158,7 +160,16 @@ impl StorageManager {
                 providers,
                 stack_builder,
             }),
+            metrics: None,
         }
+    }
+
+    /// Returns the manager with whoever counts its calls, for [`StorageManager::metrics`]. Handles that were cloned
+    /// before have none.
+    #[must_use]
+    pub fn with_metrics_source(mut self, source: Arc<dyn MetricsSource>) -> Self {
+        self.metrics = Some(source);
+        self
     }
 
     /// Registers a provider under the name that rules and records call it by.
@@ -228,6 +239,35 @@ impl StorageManager {
     #[must_use]
     pub fn catalog(&self) -> &SharedCatalog {
         &self.inner.catalog
+    }
+
+    /// Returns what was done, how fast and how well since the manager was made, and what is stored now.
+    ///
+    /// Without a [`MetricsSource`] only `storage_utilization` is filled. It is counted anew each time, by a look at
+    /// every version in the catalog: see [`Catalog::utilization`](crate::Catalog::utilization).
+    ///
+    /// # Errors
+    ///
+    /// What the catalog answers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use boards_storage_core::{Result, StorageManager};
+    /// async fn report(manager: &StorageManager) -> Result<()> {
+    ///     for (key, stored) in manager.metrics().await?.storage_utilization {
+    ///         println!("{} {} {}: {} bytes", key.provider, key.tenant, key.artifact_type, stored.bytes);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub async fn metrics(&self) -> Result<StorageMetrics> {
+        let mut metrics = match &self.metrics {
+            Some(source) => source.snapshot(),
+            None => StorageMetrics::default(),
+        };
+        metrics.storage_utilization = self.inner.catalog.utilization().await?;
+        Ok(metrics)
     }
 
     /// Returns the settings.

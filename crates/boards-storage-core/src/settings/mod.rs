@@ -31,7 +31,9 @@ mod yaml;
 pub use duration::FriendlyDuration;
 pub use effective::EffectiveSetting;
 pub use load::{LoadedSettings, SettingsSources};
-pub use model::{CatalogSettings, LimitSettings, RouteCondition, RoutingRule, Settings, StorageSettings};
+pub use model::{
+    CatalogSettings, LimitSettings, MetricsSettings, RouteCondition, RoutingRule, Settings, StorageSettings,
+};
 pub use problem::{Note, Origin, Problem, ProblemKind, SettingsError};
 pub use provider::ProviderSettings;
 pub use resilience::{

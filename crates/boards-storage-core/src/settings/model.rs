@@ -60,6 +60,9 @@ pub struct StorageSettings {
     /// How failures are met, by every provider that does not say otherwise.
     #[serde(default)]
     pub resilience: ResilienceSettings,
+    /// Whether calls are counted and measured.
+    #[serde(default)]
+    pub metrics: MetricsSettings,
 }
 
 fn default_data_path() -> PathBuf {
@@ -154,6 +157,21 @@ pub struct LimitSettings {
     pub content_types: Vec<ContentTypePattern>,
 }
 
+/// Whether calls are counted and measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct MetricsSettings {
+    /// Whether there are metrics at all.
+    pub enabled: bool,
+}
+
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
 impl Default for CatalogSettings {
     fn default() -> Self {
         Self::Sqlite { path: None }
@@ -184,6 +202,7 @@ impl StorageSettings {
             limits: LimitSettings::default(),
             key_template: KeyTemplate::default(),
             resilience: ResilienceSettings::default(),
+            metrics: MetricsSettings::default(),
         }
     }
 

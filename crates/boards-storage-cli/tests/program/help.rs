@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "",
     "put",
     "get",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 16] = [
     "config check",
     "config schema",
     "doctor",
+    "stats",
 ];
 
 #[test]

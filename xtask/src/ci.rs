@@ -114,7 +114,7 @@ fn clippy(workspace: &Workspace, _: &mut Findings) -> Result<()> {
     install::component("clippy", "clippy")?;
     let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     process::run(&mut workspace.cargo(&arguments))?;
-    // The other example needs Arrow, which `cargo xtask prove query-parquet` builds.
+    // The other examples need Arrow and OpenTelemetry, which `cargo xtask prove` builds for them.
     let arguments = ["clippy", "--all-targets"];
     let command = example::cargo(workspace, example::CUSTOM_PROVIDER, &arguments, Profile::Dev);
     if let Some(mut command) = command {

@@ -10,8 +10,10 @@ use crate::workspace::Workspace;
 pub(crate) const CUSTOM_PROVIDER: &str = "examples/custom-provider";
 /// A program that queries artifacts through the bridge to `object_store`. It needs Arrow, which takes a minute to build.
 pub(crate) const QUERY_PARQUET: &str = "examples/query-parquet";
+/// A program that gives its spans to a collector. It needs OpenTelemetry, which takes a minute to build.
+pub(crate) const EXPORT_TRACES: &str = "examples/export-traces";
 /// All of them.
-pub(crate) const FOLDERS: [&str; 2] = [CUSTOM_PROVIDER, QUERY_PARQUET];
+pub(crate) const FOLDERS: [&str; 3] = [CUSTOM_PROVIDER, EXPORT_TRACES, QUERY_PARQUET];
 
 /// As the workspace's profile of that name.
 #[derive(Debug, Clone, Copy)]

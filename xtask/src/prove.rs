@@ -4,6 +4,7 @@
 //! [`PROOFS`]. A proof prints its figures while it runs and returns its counts; an error counts as a failure.
 
 mod durable_order;
+mod export_traces;
 mod flat_memory;
 mod kill;
 mod large_transfer;
@@ -25,6 +26,7 @@ use crate::workspace::Workspace;
 /// Every proof, in the order in which `cargo xtask test` runs their small versions.
 const PROOFS: &[Proof] = &[
     durable_order::PROOF,
+    export_traces::PROOF,
     flat_memory::PROOF,
     kill::PROOF,
     large_transfer::PROOF,

@@ -189,12 +189,18 @@ impl Table {
 
     /// Writes what was added since the last time; the headline comes once.
     pub(crate) fn write(&mut self, output: &mut Output) -> Result<()> {
+        let lines = self.lines(output);
+        lines.iter().try_for_each(|line| output.line(line))
+    }
+
+    /// Returns the lines of what was added since the last time; the headline comes once.
+    pub(crate) fn lines(&mut self, output: &Output) -> Vec<String> {
         let rows = std::mem::take(&mut self.rows);
         if rows.is_empty() {
-            return Ok(());
+            return Vec::new();
         }
         if !output.is_terminal {
-            return rows.iter().try_for_each(|row| output.line(&row.join("\t")));
+            return rows.iter().map(|row| row.join("\t")).collect();
         }
         let headline: Option<Vec<String>> = self
             .headline
@@ -211,12 +217,60 @@ impl Table {
                     .unwrap_or_default()
             })
             .collect();
-        if let Some(headline) = &headline {
-            let line = output.style.bold(&align(headline, &widths));
-            output.line(&line)?;
-        }
-        rows.iter().try_for_each(|row| output.line(&align(row, &widths)))
+        let headline = headline
+            .iter()
+            .map(|headline| output.style.bold(&align(headline, &widths)));
+        headline
+            .chain(rows.iter().map(|row| align(row, &widths)))
+            .collect()
     }
+}
+
+/// A screen that is drawn again and again: on a terminal in place, elsewhere one below the other.
+#[derive(Debug, Default)]
+pub(crate) struct Screen {
+    is_drawn: bool,
+}
+
+impl Screen {
+    /// Draws the lines. What a terminal has no room for is counted in its last line.
+    pub(crate) fn draw(&mut self, output: &mut Output, lines: &[String]) -> Result<()> {
+        const CLEAR: &[u8] = b"\x1b[2J";
+        const HOME: &[u8] = b"\x1b[H";
+        const CLEAR_TO_END_OF_LINE: &str = "\x1b[K";
+        const CLEAR_BELOW: &[u8] = b"\x1b[J";
+        let is_first = !std::mem::replace(&mut self.is_drawn, true);
+        if output.is_terminal {
+            if is_first {
+                output.raw(CLEAR)?;
+            }
+            output.raw(HOME)?;
+            let (height, width) = console::Term::stdout().size();
+            // The last line is left to the cursor.
+            for line in fitted(lines, usize::from(height).saturating_sub(1)) {
+                let line = console::truncate_str(&line, usize::from(width), "…");
+                output.raw(format!("{line}{CLEAR_TO_END_OF_LINE}\n").as_bytes())?;
+            }
+            output.raw(CLEAR_BELOW)?;
+        } else {
+            if !is_first {
+                output.line("")?;
+            }
+            lines.iter().try_for_each(|line| output.line(line))?;
+        }
+        output.flush()
+    }
+}
+
+/// Returns as many lines as there is room for.
+fn fitted(lines: &[String], height: usize) -> Vec<String> {
+    if lines.len() <= height {
+        return lines.to_vec();
+    }
+    let shown = height.saturating_sub(1);
+    let mut fitted = lines[..shown].to_vec();
+    fitted.push(format!("… and {} more lines", lines.len() - shown));
+    fitted
 }
 
 fn align(row: &[String], widths: &[usize]) -> String {
@@ -304,6 +358,14 @@ mod tests {
             "a\\u{1b}[31mb\\tc\\nd\\u{202e}e\\u{9b}f"
         );
         assert_eq!(escape("Grüße 🎉 日本"), "Grüße 🎉 日本");
+    }
+
+    #[test]
+    fn what_has_no_room_is_counted() {
+        let lines = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!(fitted(&lines, 3), ["a", "b", "c"]);
+        assert_eq!(fitted(&lines, 2), ["a", "… and 2 more lines"]);
+        assert_eq!(fitted(&lines, 0), ["… and 3 more lines"]);
     }
 
     #[test]

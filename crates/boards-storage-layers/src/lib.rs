@@ -7,9 +7,9 @@
 //!    │
 //!    ▼
 //!  DeadlineLayer            the caller's deadline bounds everything inside, queues and backoff included
-//!   └ TracingLayer::call      one span for what the caller asked
+//!   └ MetricsLayer::call, TracingLayer::call          what the caller asked for: counted, and a span
 //!      └ RetryLayer             repeats what can help, settles lost answers, resumes broken streams
-//!         └ TracingLayer::attempt  one span for each thing that is sent
+//!         └ MetricsLayer::attempt, TracingLayer::attempt   each thing that is sent: counted, and a span
 //!            └ TimeoutLayer          bounds one attempt: by total time, or by idle time where bytes move
 //!               └ ContextLayer         says in every error which operation, key and provider it was
 //!                  │
@@ -29,14 +29,17 @@
 //! use std::sync::Arc;
 //! use boards_storage_core::{SharedProvider, Stack};
 //! use boards_storage_layers::{
-//!     ContextLayer, DeadlineLayer, RetryConfig, RetryLayer, TimeoutConfig, TimeoutLayer, TracingLayer,
+//!     ContextLayer, DeadlineLayer, Metrics, MetricsLayer, RetryConfig, RetryLayer, TimeoutConfig, TimeoutLayer,
+//!     TracingLayer,
 //! };
 //!
-//! fn with_layers(provider: SharedProvider) -> Stack {
+//! fn with_layers(provider: SharedProvider, metrics: &Metrics) -> Stack {
 //!     Stack::new("main", provider, vec![
 //!         Arc::new(DeadlineLayer::new()),
+//!         Arc::new(MetricsLayer::call(metrics)),
 //!         Arc::new(TracingLayer::call()),
 //!         Arc::new(RetryLayer::new(RetryConfig::default().with_attempts_max(5))),
+//!         Arc::new(MetricsLayer::attempt(metrics)),
 //!         Arc::new(TracingLayer::attempt()),
 //!         Arc::new(TimeoutLayer::new(TimeoutConfig::default())),
 //!         Arc::new(ContextLayer::new()),
@@ -47,11 +50,15 @@
 mod audit;
 mod context;
 mod deadline;
+mod metrics;
 mod retry;
 mod stream;
 mod timeout;
 mod tracing;
 
+pub use self::metrics::{
+    METRICS, MetricDescription, MetricKind, Metrics, MetricsLayer, describe_metrics, publish_utilization,
+};
 pub use self::tracing::TracingLayer;
 pub use audit::*;
 pub use context::ContextLayer;

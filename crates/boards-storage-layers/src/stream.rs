@@ -64,6 +64,43 @@ pub(crate) fn has_stream(outcome: &Outcome) -> bool {
     }
 }
 
+/// Returns the object bytes that were stored, as an outcome tells them.
+pub(crate) fn sent_bytes(outcome: &Outcome) -> u64 {
+    match outcome {
+        Outcome::Upload(metadata) => metadata.size_bytes,
+        Outcome::UploadPart(part) => part.size_bytes,
+        Outcome::Download(_)
+        | Outcome::Metadata(_)
+        | Outcome::Exists(_)
+        | Outcome::Delete(_)
+        | Outcome::DeleteMany(_)
+        | Outcome::List(_)
+        | Outcome::Copy(_)
+        | Outcome::SetMetadata(_)
+        | Outcome::SetAccess
+        | Outcome::CreateUpload(_)
+        | Outcome::ListParts(_)
+        | Outcome::CompleteUpload(_)
+        | Outcome::AbortUpload
+        | Outcome::PresignedUploadUrl(_)
+        | Outcome::PresignedDownloadUrl(_)
+        | Outcome::PresignedPartUrl(_)
+        | Outcome::PublicUrl(_)
+        | Outcome::Probe => 0,
+    }
+}
+
+/// Returns the object bytes that a download gives or will give; `None` of any other outcome.
+pub(crate) fn received_bytes(outcome: &Outcome) -> Option<u64> {
+    let Outcome::Download(download) = outcome else {
+        return None;
+    };
+    Some(match &**download {
+        DownloadOutcome::Object(download) => download.length(),
+        DownloadOutcome::NotModified(_) => 0,
+    })
+}
+
 /// Wraps the stream of an outcome that [has one](has_stream); any other passes unchanged.
 pub(crate) fn wrap_stream(outcome: Outcome, wrap: impl Wrap) -> Outcome {
     if !has_stream(&outcome) {

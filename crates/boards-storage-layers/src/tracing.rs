@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, debug_span, info_span};
 
-use crate::stream::{Piece, Pieces, Wrap, has_stream, wrap_stream};
+use crate::stream::{Piece, Pieces, Wrap, has_stream, received_bytes, sent_bytes, wrap_stream};
 
 /// Puts each call into a `tracing` span that lives until the call, or the stream that it returned, has ended.
 ///
@@ -25,13 +25,17 @@ use crate::stream::{Piece, Pieces, Wrap, has_stream, wrap_stream};
 /// | `storage.operation` | such as `delete_many` |
 /// | `storage.key` | where there is a single one |
 /// | `storage.attempt` | of attempts: which one |
-/// | `storage.request_id` | where the caller gave one |
+/// | `storage.request_id`, `storage.trace_parent` | where the caller gave one |
 /// | `storage.bytes` | the object bytes that were sent or received |
 /// | `storage.outcome` | `ok`, `error`, or `cancelled` where the caller dropped the call or the stream |
 /// | `storage.duration_seconds` | until the end of the stream |
 /// | `error.type`, `otel.status_code` | the kind of the error; `ERROR` |
 ///
 /// No URL, no metadata and no error message is recorded. A span that nobody listens to costs next to nothing.
+///
+/// A span is a child of the one that the call was made in. With the feature `otel` and a `tracing_opentelemetry` layer,
+/// the [`CallContext::trace_parent`](boards_storage_core::CallContext::trace_parent) is the parent of a call that is
+/// made outside of that trace.
 #[derive(Clone, Copy, Debug)]
 pub struct TracingLayer {
     scope: Scope,
@@ -75,20 +79,25 @@ impl TracingLayer {
                     "storage.key" = operation.key().map(tracing::field::display),
                     "storage.attempt" = Empty,
                     "storage.request_id" = operation.context().request_id.as_deref(),
+                    "storage.trace_parent" = operation.context().trace_parent.as_deref(),
                     "storage.bytes" = Empty,
                     "storage.outcome" = Empty,
                     "storage.duration_seconds" = Empty,
                 )
             };
         }
-        match self.scope {
+        let span = match self.scope {
             Scope::Call => span!(info_span, "storage_call"),
             Scope::Attempt => {
                 let span = span!(debug_span, "storage_attempt");
                 span.record("storage.attempt", operation.context().attempt.max(1));
                 span
             }
+        };
+        if !span.is_disabled() {
+            operation.context().adopt(&span);
         }
+        span
     }
 }
 
@@ -110,12 +119,16 @@ impl Layer for TracingLayer {
             span: span.clone(),
             started: Instant::now(),
             bytes: 0,
+            expected: None,
             end: End::Cancelled,
         };
         match next.run(operation).instrument(span).await {
-            Ok(outcome) if has_stream(&outcome) => Ok(wrap_stream(outcome, record)),
+            Ok(outcome) if has_stream(&outcome) => {
+                record.expected = received_bytes(&outcome);
+                Ok(wrap_stream(outcome, record))
+            }
             Ok(outcome) => {
-                record.bytes = bytes_moved(&outcome);
+                record.bytes = sent_bytes(&outcome) + received_bytes(&outcome).unwrap_or(0);
                 record.end = End::Done;
                 Ok(outcome)
             }
@@ -127,40 +140,13 @@ impl Layer for TracingLayer {
     }
 }
 
-/// Returns the object bytes that an outcome without a stream stands for.
-fn bytes_moved(outcome: &Outcome) -> u64 {
-    match outcome {
-        Outcome::Upload(metadata) => metadata.size_bytes,
-        Outcome::UploadPart(part) => part.size_bytes,
-        Outcome::Download(download) => match &**download {
-            boards_storage_core::DownloadOutcome::Object(download) => download.length(),
-            boards_storage_core::DownloadOutcome::NotModified(_) => 0,
-        },
-        Outcome::Metadata(_)
-        | Outcome::Exists(_)
-        | Outcome::Delete(_)
-        | Outcome::DeleteMany(_)
-        | Outcome::List(_)
-        | Outcome::Copy(_)
-        | Outcome::SetMetadata(_)
-        | Outcome::SetAccess
-        | Outcome::CreateUpload(_)
-        | Outcome::ListParts(_)
-        | Outcome::CompleteUpload(_)
-        | Outcome::AbortUpload
-        | Outcome::PresignedUploadUrl(_)
-        | Outcome::PresignedDownloadUrl(_)
-        | Outcome::PresignedPartUrl(_)
-        | Outcome::PublicUrl(_)
-        | Outcome::Probe => 0,
-    }
-}
-
 /// What is written into the span when the call or its stream has ended; also when it is dropped on the way.
 struct Record {
     span: Span,
     started: Instant,
     bytes: u64,
+    /// How many bytes a download's stream has: whoever got them all need not ask whether there are more.
+    expected: Option<u64>,
     end: End,
 }
 
@@ -184,6 +170,7 @@ impl Drop for Record {
         let outcome = match self.end {
             End::Done => "ok",
             End::Failed => "error",
+            End::Cancelled if self.expected == Some(self.bytes) => "ok",
             End::Cancelled => "cancelled",
         };
         self.span

@@ -7,7 +7,9 @@ use std::time::Duration;
 use boards_storage_core::{
     BoxFuture, Layer, Next, Operation, Outcome, Result, SharedProvider, Stack, StorageKey, async_trait,
 };
-use boards_storage_layers::{ContextLayer, DeadlineLayer, RetryLayer, TimeoutLayer, TracingLayer};
+use boards_storage_layers::{
+    ContextLayer, DeadlineLayer, Metrics, MetricsLayer, RetryLayer, TimeoutLayer, TracingLayer,
+};
 use boards_storage_testkit::MemoryProvider;
 use boards_storage_testkit::conformance::{self, Fixture, Suite};
 use tokio::time::Instant;
@@ -18,7 +20,7 @@ type Layers = fn() -> Vec<Arc<dyn Layer>>;
 fn main() {
     // With nobody listening the tracing layer would do nothing.
     tracing::subscriber::set_global_default(Registry::default()).expect("the first one");
-    let suites: [(&str, Layers); 6] = [
+    let suites: [(&str, Layers); 7] = [
         ("retry", || vec![Arc::new(RetryLayer::default())]),
         ("timeout", || vec![Arc::new(TimeoutLayer::default())]),
         ("deadline", || {
@@ -27,13 +29,23 @@ fn main() {
         ("tracing", || {
             vec![Arc::new(TracingLayer::call()), Arc::new(TracingLayer::attempt())]
         }),
+        ("metrics", || {
+            let metrics = Metrics::default();
+            vec![
+                Arc::new(MetricsLayer::call(&metrics)),
+                Arc::new(MetricsLayer::attempt(&metrics)),
+            ]
+        }),
         ("context", || vec![Arc::new(ContextLayer::new())]),
         ("all", || {
+            let metrics = Metrics::default();
             vec![
                 Arc::new(SetDeadline),
                 Arc::new(DeadlineLayer::new()),
+                Arc::new(MetricsLayer::call(&metrics)),
                 Arc::new(TracingLayer::call()),
                 Arc::new(RetryLayer::default()),
+                Arc::new(MetricsLayer::attempt(&metrics)),
                 Arc::new(TracingLayer::attempt()),
                 Arc::new(TimeoutLayer::default()),
                 Arc::new(ContextLayer::new()),

@@ -38,6 +38,7 @@ mod keys;
 mod list;
 mod race;
 mod reap;
+mod utilization;
 
 pub use fixture::{Fixture, FixtureFactory};
 pub use suite::{names, run, trials};
@@ -63,6 +64,7 @@ const TESTS: &[&[Test]] = &[
     list::TESTS,
     delete::TESTS,
     reap::TESTS,
+    utilization::TESTS,
     race::TESTS,
     cancellation::TESTS,
     audit::TESTS,

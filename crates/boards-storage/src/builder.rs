@@ -9,7 +9,8 @@ use boards_storage_core::{
     SharedProvider, Stack, StackBuilder, StorageManager, StorageSettings, SystemClock,
 };
 use boards_storage_layers::{
-    ContextLayer, DeadlineLayer, RetryConfig, RetryLayer, TimeoutConfig, TimeoutLayer, TracingLayer,
+    ContextLayer, DeadlineLayer, Metrics, MetricsLayer, RetryConfig, RetryLayer, TimeoutConfig, TimeoutLayer,
+    TracingLayer,
 };
 
 use crate::audit::open_sink;
@@ -243,9 +244,17 @@ impl StorageBuilder {
             .or_else(|| self.settings.as_ref().map(|settings| settings.audit.options()))
             .unwrap_or_default();
         let manager_settings = manager_settings(default_provider, self.settings.as_ref());
-        let stacks = stack_builder(self.settings);
+        let has_metrics = self
+            .settings
+            .as_ref()
+            .is_none_or(|settings| settings.metrics.enabled);
+        let metrics = has_metrics.then(Metrics::default);
+        let stacks = stack_builder(self.settings, metrics.clone());
         let mut manager =
             StorageManager::with_parts(manager_settings, opened.catalog, Arc::new(SystemClock), stacks);
+        if let Some(metrics) = metrics {
+            manager = manager.with_metrics_source(Arc::new(metrics));
+        }
         if let Some(sink) = sink {
             manager = manager.with_audit(AuditTrail::start(sink, audit_options, Arc::new(SystemClock)));
         }
@@ -336,21 +345,31 @@ async fn open_sqlite(path: PathBuf) -> Result<Opened> {
 }
 
 /// The layers of every provider, outermost first. Their order is decided here and nowhere else.
-fn stack_builder(settings: Option<StorageSettings>) -> StackBuilder {
+fn stack_builder(settings: Option<StorageSettings>, metrics: Option<Metrics>) -> StackBuilder {
     Arc::new(move |name, provider| {
         let resilience = match &settings {
             Some(settings) => settings.resilience_of(name),
             None => ResilienceSettings::default(),
         };
-        Arc::new(Stack::new(name, provider, default_layers(&resilience)))
+        Arc::new(Stack::new(
+            name,
+            provider,
+            default_layers(&resilience, metrics.as_ref()),
+        ))
     })
 }
 
-fn default_layers(resilience: &ResilienceSettings) -> Vec<Arc<dyn Layer>> {
-    let mut layers: Vec<Arc<dyn Layer>> =
-        vec![Arc::new(DeadlineLayer::new()), Arc::new(TracingLayer::call())];
+fn default_layers(resilience: &ResilienceSettings, metrics: Option<&Metrics>) -> Vec<Arc<dyn Layer>> {
+    let mut layers: Vec<Arc<dyn Layer>> = vec![Arc::new(DeadlineLayer::new())];
+    if let Some(metrics) = metrics {
+        layers.push(Arc::new(MetricsLayer::call(metrics)));
+    }
+    layers.push(Arc::new(TracingLayer::call()));
     if resilience.retry.enabled {
         layers.push(Arc::new(RetryLayer::new(retry_config(&resilience.retry))));
+    }
+    if let Some(metrics) = metrics {
+        layers.push(Arc::new(MetricsLayer::attempt(metrics)));
     }
     layers.push(Arc::new(TracingLayer::attempt()));
     if resilience.timeout.enabled {

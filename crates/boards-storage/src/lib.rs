@@ -2,10 +2,14 @@
 
 mod audit;
 mod builder;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 
 pub use audit::{AuditEvents, AuditLog};
 pub use boards_storage_core::*;
 pub use builder::{Storage, StorageBuilder};
+#[cfg(feature = "prometheus")]
+pub use prometheus::{DURATION_BUCKETS, PrometheusExporter};
 
 /// The layers that go around every provider, for those who build their own stack.
 pub mod layers {

@@ -17,13 +17,15 @@ mod row;
 mod settle;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use boards_storage_core::{
     ArtifactQuery, ArtifactRecord, AuditHead, Begun, Catalog, CatalogPage, DeleteTarget, Intent, NewIntent,
-    Result, StorageKey, StoredObject, Tombstone, VariantIdentity, VersionId, VersionSelector,
+    Result, StorageKey, StoredObject, Tombstone, Utilization, UtilizationKey, VariantIdentity, VersionId,
+    VersionSelector,
 };
 use jiff::Timestamp;
 use sqlx::SqlitePool;
@@ -231,6 +233,10 @@ impl Catalog for SqliteCatalog {
     async fn advance_audit_head(&self, log: &str, head: &AuditHead) -> Result<AuditHead> {
         let (log, head) = (log.to_owned(), head.clone());
         self.writer.run(audit::Advance { log, head }).await
+    }
+
+    async fn utilization(&self) -> Result<BTreeMap<UtilizationKey, Utilization>> {
+        self.answer(read::utilization(&self.readers).await)
     }
 
     async fn probe(&self) -> Result<()> {

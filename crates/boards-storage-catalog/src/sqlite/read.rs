@@ -1,10 +1,11 @@
 //! What readers ask. Each question is one statement, so it sees one state.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use boards_storage_core::{
-    ArtifactQuery, ArtifactRecord, CatalogCursor, CatalogPage, Intent, StorageKey, Tombstone,
-    VariantIdentity, VersionId, VersionSelector,
+    ArtifactQuery, ArtifactRecord, CatalogCursor, CatalogPage, Intent, StorageKey, Tombstone, Utilization,
+    UtilizationKey, VariantIdentity, VersionId, VersionSelector,
 };
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
@@ -12,6 +13,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteExecutor, SqlitePool};
 
 use super::row::{
     bytes, intent, limit, microseconds, record, record_columns, replicas_column, time, tombstone,
+    utilization as utilization_row,
 };
 
 /// Selects records of versions that are not deleted.
@@ -283,6 +285,24 @@ pub(super) async fn tombstones(
     rows.iter()
         .map(|row| tombstone(row, time(row, "deleted_at")?))
         .collect()
+}
+
+/// Adds up all versions that are not deleted.
+///
+/// SQLite walks the versions and looks up the other three; grouped by the artifact's own columns, it sorts the sums
+/// alone.
+pub(super) async fn utilization(readers: &SqlitePool) -> sqlx::Result<BTreeMap<UtilizationKey, Utilization>> {
+    const UTILIZATION: &str = "\
+        SELECT replicas.provider, artifacts.tenant, artifacts.artifact_type, \
+               count(*) AS objects, sum(versions.size_bytes) AS bytes \
+        FROM versions \
+        JOIN variants ON variants.id = versions.variant_id \
+        JOIN artifacts ON artifacts.tenant = variants.tenant AND artifacts.artifact = variants.artifact \
+        JOIN replicas ON replicas.version = versions.id AND replicas.state = 'present' \
+        WHERE versions.deleted_at IS NULL \
+        GROUP BY replicas.provider, artifacts.tenant, artifacts.artifact_type";
+    let rows = sqlx::query(UTILIZATION).fetch_all(readers).await?;
+    rows.iter().map(utilization_row).collect()
 }
 
 /// Reads the one row that tells the schema's version.

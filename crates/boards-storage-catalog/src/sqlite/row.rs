@@ -6,7 +6,7 @@ use std::str::FromStr;
 use boards_storage_core::{
     AccessClass, ArtifactFacts, ArtifactId, ArtifactRecord, ArtifactType, BoardId, Checksum, ContentType,
     DigestState, ETag, Error, Intent, ObjectAttributes, Replica, Result, StorageKey, TenantId, Tombstone,
-    VariantIdentity, VariantName, VersionId,
+    Utilization, UtilizationKey, VariantIdentity, VariantName, VersionId,
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -77,6 +77,20 @@ pub(super) fn tombstone(row: &SqliteRow, deleted_at: Timestamp) -> sqlx::Result<
         replicas: replicas(row)?,
         deleted_at,
     })
+}
+
+/// Translates a row of sums.
+pub(super) fn utilization(row: &SqliteRow) -> sqlx::Result<(UtilizationKey, Utilization)> {
+    let key = UtilizationKey {
+        provider: row.try_get("provider")?,
+        tenant: text(row.try_get("tenant")?, TenantId::parse)?,
+        artifact_type: text(row.try_get("artifact_type")?, ArtifactType::parse)?,
+    };
+    let utilization = Utilization {
+        objects: unsigned(row, "objects")?,
+        bytes: unsigned(row, "bytes")?,
+    };
+    Ok((key, utilization))
 }
 
 /// Translates a row of `intents`.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use boards_storage_catalog::SqliteCatalog;
 use boards_storage_core::{
-    AccessClass, ArtifactQuery, ArtifactType, BoardId, Catalog, Checksum, DigestState, ETag, ErrorKind,
-    VersionId, VersionSelector,
+    AccessClass, ArtifactQuery, ArtifactType, BoardId, Catalog, Checksum, ContentType, DigestState, ETag,
+    ErrorKind, VersionId, VersionSelector,
 };
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, Executor};
@@ -120,10 +120,8 @@ async fn check_rows_of_version_1(catalog: &SqliteCatalog) {
         (ArtifactType::Image, AccessClass::Public)
     );
     assert_eq!(record.board, Some(BoardId::parse("b1").expect("valid")));
-    assert_eq!(
-        record.attributes.content_type.expect("known").as_str(),
-        "image/png"
-    );
+    let content_type = record.attributes.content_type.as_ref().map(ContentType::as_str);
+    assert_eq!(content_type, Some("image/png"));
     assert_eq!(record.attributes.user_metadata["prompt"], "Ein Bär");
     assert_eq!(
         (record.digest_state, record.created_at),

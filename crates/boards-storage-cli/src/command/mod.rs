@@ -15,6 +15,7 @@ mod put;
 mod put_resume;
 mod rm;
 mod route;
+mod stats;
 mod survey;
 mod url;
 
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     Url(url::Url),
     Rm(rm::Rm),
     Route(route::Route),
+    Stats(stats::Stats),
     Providers(providers::Providers),
     Config(config::Config),
     Doctor(doctor::Doctor),
@@ -54,6 +56,7 @@ impl Command {
             Self::Url(url) => Box::pin(url.run(session)).await,
             Self::Rm(rm) => Box::pin(rm.run(session)).await,
             Self::Route(route) => Box::pin(route.run(session)).await,
+            Self::Stats(stats) => Box::pin(stats.run(session)).await,
             Self::Providers(providers) => Box::pin(providers.run(session)).await,
             Self::Config(config) => Box::pin(config.run(session)).await,
             Self::Doctor(doctor) => Box::pin(doctor.run(session)).await,

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "",
     "put",
     "get",
@@ -27,6 +27,7 @@ const COMMANDS: [&str; 21] = [
     "audit verify",
     "audit tail",
     "audit query",
+    "stats",
 ];
 
 #[test]

@@ -17,4 +17,5 @@ mod help;
 mod listing;
 mod process;
 mod settings;
+mod stats;
 mod store;

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use crate::audit::AuditHead;
 use crate::catalog::{
     ArtifactFacts, ArtifactQuery, ArtifactRecord, Begun, Catalog, CatalogCursor, CatalogPage, DeleteTarget,
-    Intent, NewIntent, StoredObject, Tombstone, VariantIdentity, VersionSelector,
+    Intent, NewIntent, StoredObject, Tombstone, Utilization, UtilizationKey, VariantIdentity,
+    VersionSelector,
 };
 use crate::error::Result;
 use crate::key::StorageKey;
@@ -329,6 +330,21 @@ impl Catalog for MemoryCatalog {
             return Err(AuditHead::forked(log, head.sequence));
         }
         Ok(kept.clone())
+    }
+
+    async fn utilization(&self) -> Result<BTreeMap<UtilizationKey, Utilization>> {
+        let mut utilization = BTreeMap::<_, Utilization>::new();
+        for record in self.state().versions.values().flat_map(BTreeMap::values) {
+            for replica in &record.replicas {
+                let key = UtilizationKey {
+                    provider: replica.provider.clone(),
+                    tenant: record.variant.tenant.clone(),
+                    artifact_type: record.artifact_type.clone(),
+                };
+                utilization.entry(key).or_default().add_object(record.size_bytes);
+            }
+        }
+        Ok(utilization)
     }
 
     async fn probe(&self) -> Result<()> {

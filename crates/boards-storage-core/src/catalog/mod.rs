@@ -8,7 +8,9 @@
 mod commit;
 mod memory;
 mod record;
+mod utilization;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ pub use record::{
     ArtifactQuery, ArtifactRecord, Begun, CatalogCursor, CatalogPage, DeleteTarget, DigestState, Intent,
     NewIntent, Replica, StoredObject, Tombstone, VariantIdentity, VersionSelector,
 };
+pub use utilization::{Utilization, UtilizationKey};
 
 /// Records of artifacts, variants, versions and replicas, and the intents of writes under way.
 ///
@@ -165,6 +168,12 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     ///
     /// `PreconditionFailed` if another entry of the same number was acknowledged: then there are two histories.
     async fn advance_audit_head(&self, log: &str, head: &AuditHead) -> Result<AuditHead>;
+
+    /// Counts what is stored, by provider, tenant and type: every version that is not deleted, old ones included, at
+    /// each provider that has it. What a writer has under way and what a delete has left behind is not in it.
+    ///
+    /// It looks at every version; on a large catalog it is nothing to be asked each second.
+    async fn utilization(&self) -> Result<BTreeMap<UtilizationKey, Utilization>>;
 
     /// Finds out cheaply whether the catalog can be used.
     async fn probe(&self) -> Result<()>;

@@ -209,7 +209,7 @@ async fn run(inner: Weak<Inner>, settings: HealthSettings) {
     };
     loop {
         let Some(inner) = inner.upgrade() else { return };
-        let round = StorageManager { inner }.round(options);
+        let round = StorageManager::around(inner).round(options);
         round.await;
         tokio::time::sleep(jittered(settings.interval.get())).await;
     }

@@ -27,6 +27,7 @@ use crate::catalog::SharedCatalog;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::layer::Stack;
+use crate::metrics::{MetricsSource, StorageMetrics};
 use crate::options::CallContext;
 use crate::protection::ProtectionSettings;
 use crate::provider::SharedProvider;
@@ -147,6 +148,7 @@ pub struct StorageManager {
     audit: Option<AuditTrail>,
     /// What holds for every call of this handle, as far as the call itself says nothing.
     context: Option<Arc<CallContext>>,
+    metrics: Option<Arc<dyn MetricsSource>>,
 }
 
 struct Inner {
@@ -185,19 +187,25 @@ impl StorageManager {
             .with_fallback(settings.fallback.clone());
         let providers = RwLock::default();
         let health = Arc::new(HealthBoard::new(settings.health.clone(), Arc::clone(&clock)));
+        Self::around(Arc::new(Inner {
+            settings,
+            router,
+            catalog,
+            clock,
+            providers,
+            stack_builder,
+            health,
+            watch: Mutex::default(),
+        }))
+    }
+
+    /// Returns a handle that adds nothing to its calls.
+    fn around(inner: Arc<Inner>) -> Self {
         Self {
-            inner: Arc::new(Inner {
-                settings,
-                router,
-                catalog,
-                clock,
-                providers,
-                stack_builder,
-                health,
-                watch: Mutex::default(),
-            }),
+            inner,
             audit: None,
             context: None,
+            metrics: None,
         }
     }
 
@@ -241,6 +249,14 @@ impl StorageManager {
             context: Some(Arc::new(context)),
             ..self.clone()
         }
+    }
+
+    /// Returns the manager with whoever counts its calls, for [`StorageManager::metrics`]. Handles that were cloned
+    /// before have none.
+    #[must_use]
+    pub fn with_metrics_source(mut self, source: Arc<dyn MetricsSource>) -> Self {
+        self.metrics = Some(source);
+        self
     }
 
     /// Registers a provider under the name that rules and records call it by.
@@ -312,6 +328,35 @@ impl StorageManager {
     #[must_use]
     pub fn catalog(&self) -> &SharedCatalog {
         &self.inner.catalog
+    }
+
+    /// Returns what was done, how fast and how well since the manager was made, and what is stored now.
+    ///
+    /// Without a [`MetricsSource`] only `storage_utilization` is filled. It is counted anew each time, by a look at
+    /// every version in the catalog: see [`Catalog::utilization`](crate::Catalog::utilization).
+    ///
+    /// # Errors
+    ///
+    /// What the catalog answers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use boards_storage_core::{Result, StorageManager};
+    /// async fn report(manager: &StorageManager) -> Result<()> {
+    ///     for (key, stored) in manager.metrics().await?.storage_utilization {
+    ///         println!("{} {} {}: {} bytes", key.provider, key.tenant, key.artifact_type, stored.bytes);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub async fn metrics(&self) -> Result<StorageMetrics> {
+        let mut metrics = match &self.metrics {
+            Some(source) => source.snapshot(),
+            None => StorageMetrics::default(),
+        };
+        metrics.storage_utilization = self.inner.catalog.utilization().await?;
+        Ok(metrics)
     }
 
     /// Returns the settings.

@@ -90,11 +90,13 @@ impl StorageManager {
         check_served(home.capabilities(), access, attributes)?;
         let mut places = Places::only(route.provider);
         for name in route.providers().skip(1) {
-            let stand_in = self.stand_in(name, access, route.encryption).and_then(|provider| {
-                check_served(provider.capabilities(), access, attributes)
-                    .map(|()| provider)
-                    .map_err(|error| error.message().to_owned())
-            });
+            let stand_in = self
+                .stand_in(name, access, route.encryption)
+                .and_then(|provider| {
+                    check_served(provider.capabilities(), access, attributes)
+                        .map(|()| provider)
+                        .map_err(|error| error.message().to_owned())
+                });
             match stand_in {
                 Ok(provider) => places.waiting.push_back((name.to_owned(), provider)),
                 Err(why) => places.passed_over.push((name.to_owned(), why)),

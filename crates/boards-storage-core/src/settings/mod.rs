@@ -36,7 +36,9 @@ pub use duration::FriendlyDuration;
 pub use effective::EffectiveSetting;
 pub use health::HealthSettings;
 pub use load::{LoadedSettings, SettingsSources};
-pub use model::{CatalogSettings, LimitSettings, RouteCondition, RoutingRule, Settings, StorageSettings};
+pub use model::{
+    CatalogSettings, LimitSettings, MetricsSettings, RouteCondition, RoutingRule, Settings, StorageSettings,
+};
 pub use problem::{Note, Origin, Problem, ProblemKind, SettingsError};
 pub use provider::ProviderSettings;
 pub use resilience::{

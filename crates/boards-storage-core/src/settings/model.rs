@@ -74,6 +74,9 @@ pub struct StorageSettings {
     /// The audit log: one event for each artifact operation, refusals included.
     #[serde(default)]
     pub audit: AuditSettings,
+    /// Whether calls are counted and measured.
+    #[serde(default)]
+    pub metrics: MetricsSettings,
 }
 
 fn default_data_path() -> PathBuf {
@@ -179,6 +182,21 @@ pub struct LimitSettings {
     pub content_types: Vec<ContentTypePattern>,
 }
 
+/// Whether calls are counted and measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct MetricsSettings {
+    /// Whether there are metrics at all.
+    pub enabled: bool,
+}
+
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
 impl Default for CatalogSettings {
     fn default() -> Self {
         Self::Sqlite { path: None }
@@ -212,6 +230,7 @@ impl StorageSettings {
             resilience: ResilienceSettings::default(),
             health: HealthSettings::default(),
             audit: AuditSettings::default(),
+            metrics: MetricsSettings::default(),
         }
     }
 

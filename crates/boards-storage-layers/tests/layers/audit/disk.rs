@@ -34,6 +34,7 @@ macro_rules! pass_on {
 
 pass_on! {
     async fn begin(&self, intent: &NewIntent) -> Result<Begun>;
+    async fn divert(&self, from: VersionId, to: &NewIntent, cleanup_from: Timestamp) -> Result<Intent>;
     async fn renew(&self, version: VersionId, lease_until: Timestamp) -> Result<()>;
     async fn commit(&self, version: VersionId, object: &StoredObject, at: Timestamp) -> Result<ArtifactRecord>;
     async fn abandon(&self, version: VersionId) -> Result<()>;
@@ -47,6 +48,7 @@ pass_on! {
     async fn tombstones(&self, before: Timestamp, after: Option<VersionId>, limit: usize) -> Result<Vec<Tombstone>>;
     async fn purge(&self, version: VersionId) -> Result<()>;
     async fn audit_head(&self, log: &str) -> Result<Option<AuditHead>>;
+    async fn utilization(&self) -> Result<std::collections::BTreeMap<UtilizationKey, Utilization>>;
     async fn probe(&self) -> Result<()>;
 }
 

@@ -1,0 +1,35 @@
+//! Spans reach an OpenTelemetry collector: `examples/export-traces`, which has one of its own and fails if the calls are
+//! not in the caller's trace, or an attempt is not below its call.
+//!
+//! No small version: it costs a build of OpenTelemetry.
+
+use anyhow::{Context as _, Result};
+
+use super::Proof;
+use crate::example::{self, Profile};
+use crate::process;
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+
+pub(crate) const PROOF: Proof = Proof {
+    name: "export-traces",
+    description: "spans go by OTLP to a collector, each attempt below its call, each call in the caller's trace",
+    run,
+    small: None,
+};
+
+fn run(workspace: &Workspace, args: &[String]) -> Result<Tally> {
+    super::refuse_arguments(args)?;
+    for arguments in [
+        &["clippy", "--locked", "--all-targets"][..],
+        &["run", "--locked", "--quiet"],
+    ] {
+        let mut command = example::cargo(workspace, example::EXPORT_TRACES, arguments, Profile::Dev)
+            .with_context(|| format!("expected the folder `{}`", example::EXPORT_TRACES))?;
+        if arguments[0] == "clippy" {
+            command.args(["--", "-D", "warnings"]);
+        }
+        process::run(&mut command)?;
+    }
+    Ok(Tally::passed_once())
+}

@@ -289,16 +289,16 @@ pub(super) async fn tombstones(
 
 /// Adds up all versions that are not deleted.
 ///
-/// SQLite walks the versions and looks up the other three; grouped by the artifact's own columns, it sorts the sums
-/// alone.
+/// The joins are in this order: versions and replicas lie in the order of the version's id, so both are read from end to
+/// end. Left to itself, SQLite walks the replicas by their keys and looks each version up.
 pub(super) async fn utilization(readers: &SqlitePool) -> sqlx::Result<BTreeMap<UtilizationKey, Utilization>> {
     const UTILIZATION: &str = "\
         SELECT replicas.provider, artifacts.tenant, artifacts.artifact_type, \
                count(*) AS objects, sum(versions.size_bytes) AS bytes \
         FROM versions \
-        JOIN variants ON variants.id = versions.variant_id \
-        JOIN artifacts ON artifacts.tenant = variants.tenant AND artifacts.artifact = variants.artifact \
-        JOIN replicas ON replicas.version = versions.id AND replicas.state = 'present' \
+        CROSS JOIN replicas ON replicas.version = versions.id AND replicas.state = 'present' \
+        CROSS JOIN variants ON variants.id = versions.variant_id \
+        CROSS JOIN artifacts ON artifacts.tenant = variants.tenant AND artifacts.artifact = variants.artifact \
         WHERE versions.deleted_at IS NULL \
         GROUP BY replicas.provider, artifacts.tenant, artifacts.artifact_type";
     let rows = sqlx::query(UTILIZATION).fetch_all(readers).await?;

@@ -11,11 +11,13 @@ use metrics::{
 use parking_lot::Mutex;
 
 type Labels = Vec<(String, String)>;
+/// By name and labels.
+type Cells = BTreeMap<(String, Labels), (MetricKind, Arc<Cell>)>;
 
 /// What was recorded by handles that were made while it was the recorder.
 #[derive(Default)]
 pub(crate) struct Recorded {
-    cells: Mutex<BTreeMap<(String, Labels), (MetricKind, Arc<Cell>)>>,
+    cells: Mutex<Cells>,
     described: Mutex<BTreeSet<String>>,
 }
 

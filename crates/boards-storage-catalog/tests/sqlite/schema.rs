@@ -116,7 +116,7 @@ async fn check_rows_of_version_1(catalog: &SqliteCatalog) {
         (id("a2"), 2, 6, true)
     );
     assert_eq!(
-        (record.artifact_type, record.access),
+        (record.artifact_type.clone(), record.access),
         (ArtifactType::Image, AccessClass::Public)
     );
     assert_eq!(record.board, Some(BoardId::parse("b1").expect("valid")));

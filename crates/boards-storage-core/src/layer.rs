@@ -59,6 +59,13 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
         inner
     }
 
+    /// Returns whether the layer may have something to do for the operation. One that has not is passed over, which
+    /// saves the call its cost; it must be the same to the caller as if it were passed through.
+    fn is_needed(&self, operation: &Operation) -> bool {
+        let _any = operation;
+        true
+    }
+
     /// Handles a call: passes it on by `next`, once, several times or not at all.
     ///
     /// The outcome must answer the operation. A layer that hands a stream on and still cares for it wraps it.
@@ -101,13 +108,13 @@ impl Next {
     ///
     /// Whatever the inner layers and the provider answer.
     pub async fn run(mut self, operation: Operation) -> Result<Outcome> {
-        match self.chain.layers.get(self.index).cloned() {
-            Some(layer) => {
-                self.index += 1;
-                layer.around(operation, self).await
-            }
-            None => dispatch(&*self.chain.provider, operation).await,
-        }
+        let layers = &self.chain.layers[self.index..];
+        let Some(skipped) = layers.iter().position(|layer| layer.is_needed(&operation)) else {
+            return dispatch(&*self.chain.provider, operation).await;
+        };
+        let layer = Arc::clone(&layers[skipped]);
+        self.index += skipped + 1;
+        layer.around(operation, self).await
     }
 }
 

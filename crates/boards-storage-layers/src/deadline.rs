@@ -38,6 +38,10 @@ impl Layer for DeadlineLayer {
         "deadline"
     }
 
+    fn is_needed(&self, operation: &Operation) -> bool {
+        operation.context().deadline.is_some()
+    }
+
     async fn around(&self, operation: Operation, next: Next) -> Result<Outcome> {
         let Some(deadline) = operation.context().deadline else {
             return next.run(operation).await;

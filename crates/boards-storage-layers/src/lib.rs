@@ -7,18 +7,23 @@
 //!    │
 //!    ▼
 //!  DeadlineLayer            the caller's deadline bounds everything inside, queues and backoff included
-//!   └ MetricsLayer::call, TracingLayer::call          what the caller asked for: counted, and a span
-//!      └ RetryLayer             repeats what can help, settles lost answers, resumes broken streams
-//!         └ MetricsLayer::attempt, TracingLayer::attempt   each thing that is sent: counted, and a span
-//!            └ TimeoutLayer          bounds one attempt: by total time, or by idle time where bytes move
-//!               └ ContextLayer         says in every error which operation, key and provider it was
-//!                  │
-//!                  ▼
-//!               provider
+//!   └ MetricsLayer::call, TracingLayer::call   what the caller asked for: counted, and a span
+//!      └ HedgeLayer             asks for a late read a second time
+//!         └ RetryLayer            repeats what can help, settles lost answers, resumes broken streams
+//!            └ BreakerLayer         leaves a store that fails alone
+//!               └ LimitsLayer         gives permits, and a place in a bounded queue
+//!                  └ MetricsLayer::attempt, TracingLayer::attempt   each thing that is sent: counted, and a span
+//!                     └ TimeoutLayer          bounds one attempt: by total time, or by idle time where bytes move
+//!                        └ ContextLayer         says in every error which operation, key and provider it was
+//!                           │
+//!                           ▼
+//!                        provider
 //! ```
 //!
-//! Why so: the deadline must cover the waits of a retry; every attempt must have its own clock, so the timeout stands
-//! inside the retry; a stream that is returned stays wrapped by each of them until it ends.
+//! Why so: the deadline must cover the waits of a retry and of the queue; a hedged request is a call of its own; a backoff
+//! must hold no permit, and every attempt must count, so breaker and limits stand inside the retry; what the breaker
+//! refuses must not queue; every attempt must have its own clock, which starts with its permit; a stream that is returned
+//! stays wrapped by each of them until it ends.
 //!
 //! A layer never asks which provider it wraps; what the inside can do, and its name, it hears from
 //! [`Next`](boards_storage_core::Next). Each layer alone changes nothing that a caller of a healthy store can see.
@@ -29,8 +34,8 @@
 //! use std::sync::Arc;
 //! use boards_storage_core::{SharedProvider, Stack};
 //! use boards_storage_layers::{
-//!     ContextLayer, DeadlineLayer, Metrics, MetricsLayer, RetryConfig, RetryLayer, TimeoutConfig, TimeoutLayer,
-//!     TracingLayer,
+//!     BreakerConfig, BreakerLayer, ContextLayer, DeadlineLayer, LimitsConfig, LimitsLayer, Metrics, MetricsLayer,
+//!     RetryConfig, RetryLayer, TimeoutConfig, TimeoutLayer, TracingLayer,
 //! };
 //!
 //! fn with_layers(provider: SharedProvider, metrics: &Metrics) -> Stack {
@@ -39,6 +44,8 @@
 //!         Arc::new(MetricsLayer::call(metrics)),
 //!         Arc::new(TracingLayer::call()),
 //!         Arc::new(RetryLayer::new(RetryConfig::default().with_attempts_max(5))),
+//!         Arc::new(BreakerLayer::new(&BreakerConfig::default())),
+//!         Arc::new(LimitsLayer::new(LimitsConfig::default().with_concurrency(64))),
 //!         Arc::new(MetricsLayer::attempt(metrics)),
 //!         Arc::new(TracingLayer::attempt()),
 //!         Arc::new(TimeoutLayer::new(TimeoutConfig::default())),
@@ -48,9 +55,14 @@
 //! ```
 
 mod audit;
+mod breaker;
 mod context;
 mod deadline;
+mod hedge;
+mod limits;
 mod metrics;
+mod own_wait;
+mod refusal;
 mod retry;
 mod stream;
 mod timeout;
@@ -61,7 +73,11 @@ pub use self::metrics::{
 };
 pub use self::tracing::TracingLayer;
 pub use audit::*;
+pub use breaker::{BreakerConfig, BreakerHandle, BreakerLayer, BreakerSpan, CircuitState};
 pub use context::ContextLayer;
 pub use deadline::DeadlineLayer;
+pub use hedge::{HedgeConfig, HedgeLayer};
+pub use limits::{LimitsConfig, LimitsLayer};
+pub use refusal::Refusal;
 pub use retry::{RetryConfig, RetryLayer};
 pub use timeout::{TimeoutConfig, TimeoutLayer};

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use self::budget::Budget;
 use self::settle::{is_idempotent, write_id_of};
+use crate::refusal::Refusal;
 
 /// How often, how long and how fast calls are repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +129,14 @@ impl RetryConfig {
 ///   clean-up of stale uploads takes it.
 /// - Of a `delete_many`, only the keys that failed.
 ///
+/// # Refusals of our own layers
+///
+/// A call that the circuit breaker or the limits [refused](crate::Refusal) was not sent: it took no effect, and its
+/// repeat costs no token. The time that the breaker names is waited for, with jitter, if it is no longer than
+/// `delay_max`; otherwise, and after a refusal of the limits, whose queue was the wait, the call ends at once with that
+/// error as it is, so that its caller can go elsewhere. A broken stream waits for either as long as its time lasts, since
+/// what was read would be lost.
+///
 /// # Lost answers
 ///
 /// After an attempt that may have taken effect, a later `AlreadyExists`, `PreconditionFailed` or unknown upload, or
@@ -201,14 +210,30 @@ impl Default for Policy {
     }
 }
 
+/// Whether something would be lost if it ended here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// A call: it can be made anew, or somewhere else.
+    None,
+    /// A stream of which a part is read.
+    Some,
+}
+
 /// What follows from a failure.
 enum Step {
     /// Try again after this wait.
     Again(Duration),
     /// A repeat may help, but no attempt, time or token is left.
     GiveUp,
-    /// No repeat can help.
+    /// No repeat can help, or it is not ours to make.
     Stop,
+}
+
+impl Step {
+    /// Ends a call that a layer of ours refused: as it is, if nothing was sent before.
+    fn end(attempts: u32) -> Self {
+        if attempts > 1 { Self::GiveUp } else { Self::Stop }
+    }
 }
 
 impl Policy {
@@ -218,18 +243,42 @@ impl Policy {
     }
 
     /// Decides after the `attempts`-th failure, the first of which was at `since`; takes the tokens of a further attempt.
-    fn step(&self, error: &Error, attempts: u32, since: Instant, deadline: Option<Instant>) -> Step {
-        let delay = match error.retry() {
-            Retry::No | Retry::Exhausted => return Step::Stop,
-            Retry::After(delay) => delay,
-            Retry::Yes => full_jitter(self.config.ceiling(attempts)),
+    fn step(
+        &self,
+        error: &Error,
+        attempts: u32,
+        since: Instant,
+        deadline: Option<Instant>,
+        progress: Progress,
+    ) -> Step {
+        let jitter = || full_jitter(self.config.ceiling(attempts));
+        let delay = match (error.retry(), Refusal::of(error)) {
+            (Retry::No | Retry::Exhausted, _) => return Step::Stop,
+            // Fail fast is what a breaker is for: whoever has another place to go to must learn of it now.
+            (Retry::After(delay), Some(Refusal::CircuitOpen))
+                if progress == Progress::None && delay > self.config.delay_max =>
+            {
+                return Step::end(attempts);
+            }
+            // All that were refused would come back at the same instant.
+            (Retry::After(delay), Some(_)) => delay.saturating_add(jitter()),
+            // The call has waited in the queue for as long as it may.
+            (Retry::Yes, Some(Refusal::QueueFull | Refusal::QueueTimeout)) if progress == Progress::None => {
+                return Step::end(attempts);
+            }
+            (Retry::After(delay), None) => delay,
+            (Retry::Yes, _) => jitter(),
         };
         let now = Instant::now();
         let time_left = self.config.time_max.saturating_sub(now - since);
         let left = deadline.map_or(time_left, |deadline| {
             time_left.min(deadline.saturating_duration_since(now))
         });
-        if attempts >= self.config.attempts_max || delay > left || !self.budget.take(error.kind()) {
+        if attempts >= self.config.attempts_max || delay > left {
+            return Step::GiveUp;
+        }
+        // A call that never left us is no load, so its repeat costs nothing.
+        if Refusal::of(error).is_none() && !self.budget.take(error.kind()) {
             return Step::GiveUp;
         }
         Step::Again(delay)
@@ -243,9 +292,10 @@ fn full_jitter(ceiling: Duration) -> Duration {
     Duration::from_nanos(fastrand::u64(0..=nanoseconds))
 }
 
-/// Returns whether a failed attempt may have taken effect: always, but where the store says that it did nothing.
+/// Returns whether a failed attempt may have taken effect: always, but where the store says that it did nothing, and
+/// where it was never sent.
 fn may_have_landed(error: &Error) -> bool {
-    error.kind() != ErrorKind::RateLimited
+    error.kind() != ErrorKind::RateLimited && Refusal::of(error).is_none()
 }
 
 /// The attempts of one call.
@@ -276,6 +326,7 @@ impl Attempts {
 
     async fn run(&mut self, policy: &Policy) -> Result<Outcome> {
         let mut since = None;
+        let mut sent = None;
         loop {
             let error = match self.attempt().await {
                 Ok(outcome) => {
@@ -298,17 +349,26 @@ impl Attempts {
                     self.made,
                     *since.get_or_insert_with(Instant::now),
                     deadline,
+                    Progress::None,
                 )
             } else {
                 Step::Stop
             };
             let error = match step {
                 Step::Again(delay) => {
+                    if Refusal::of(&error).is_none() {
+                        sent = Some(error);
+                    }
                     sleep(delay).await;
                     continue;
                 }
                 Step::GiveUp => error.with_retry(Retry::Exhausted).with_attempts(self.made),
                 Step::Stop => self.counted(error),
+            };
+            let error = match sent {
+                // Something was sent, so it is no plain refusal, and what the store said is the cause.
+                Some(sent) if Refusal::of(&error).is_some() => error.with_source(sent),
+                Some(_) | None => error,
             };
             return if can_settle {
                 settle::after_last(self, error).await

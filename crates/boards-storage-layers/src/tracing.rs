@@ -8,7 +8,8 @@ use boards_storage_core::{Error, Layer, Next, Operation, Outcome, Result};
 use futures_core::Stream;
 use tokio::time::Instant;
 use tracing::field::Empty;
-use tracing::{Instrument, Span, debug_span, info_span};
+use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
+use tracing::{Instrument, Level, Span, debug_span, info_span};
 
 use crate::stream::{Piece, Pieces, Wrap, has_stream, received_bytes, sent_bytes, wrap_stream};
 
@@ -108,6 +109,15 @@ impl Layer for TracingLayer {
             Scope::Call => "tracing_call",
             Scope::Attempt => "tracing_attempt",
         }
+    }
+
+    /// Asks the level alone, which is one load: whether this very span is wanted, its macro finds out.
+    fn is_needed(&self, _operation: &Operation) -> bool {
+        let level = match self.scope {
+            Scope::Call => Level::INFO,
+            Scope::Attempt => Level::DEBUG,
+        };
+        level <= STATIC_MAX_LEVEL && level <= LevelFilter::current()
     }
 
     async fn around(&self, operation: Operation, next: Next) -> Result<Outcome> {

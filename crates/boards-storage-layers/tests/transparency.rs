@@ -8,7 +8,8 @@ use boards_storage_core::{
     BoxFuture, Layer, Next, Operation, Outcome, Result, SharedProvider, Stack, StorageKey, async_trait,
 };
 use boards_storage_layers::{
-    ContextLayer, DeadlineLayer, Metrics, MetricsLayer, RetryLayer, TimeoutLayer, TracingLayer,
+    BreakerLayer, ContextLayer, DeadlineLayer, HedgeConfig, HedgeLayer, LimitsConfig, LimitsLayer, Metrics,
+    MetricsLayer, RetryLayer, TimeoutLayer, TracingLayer,
 };
 use boards_storage_testkit::MemoryProvider;
 use boards_storage_testkit::conformance::{self, Fixture, Suite};
@@ -20,8 +21,11 @@ type Layers = fn() -> Vec<Arc<dyn Layer>>;
 fn main() {
     // With nobody listening the tracing layer would do nothing.
     tracing::subscriber::set_global_default(Registry::default()).expect("the first one");
-    let suites: [(&str, Layers); 7] = [
+    let suites: [(&str, Layers); 10] = [
         ("retry", || vec![Arc::new(RetryLayer::default())]),
+        ("breaker", || vec![Arc::new(BreakerLayer::default())]),
+        ("limits", || vec![Arc::new(LimitsLayer::new(limits()))]),
+        ("hedge", || vec![Arc::new(HedgeLayer::new(hedge()))]),
         ("timeout", || vec![Arc::new(TimeoutLayer::default())]),
         ("deadline", || {
             vec![Arc::new(SetDeadline), Arc::new(DeadlineLayer::new())]
@@ -44,7 +48,10 @@ fn main() {
                 Arc::new(DeadlineLayer::new()),
                 Arc::new(MetricsLayer::call(&metrics)),
                 Arc::new(TracingLayer::call()),
+                Arc::new(HedgeLayer::new(hedge())),
                 Arc::new(RetryLayer::default()),
+                Arc::new(BreakerLayer::default()),
+                Arc::new(LimitsLayer::new(limits())),
                 Arc::new(MetricsLayer::attempt(&metrics)),
                 Arc::new(TracingLayer::attempt()),
                 Arc::new(TimeoutLayer::default()),
@@ -53,6 +60,23 @@ fn main() {
         }),
     ];
     conformance::run_all(suites.map(|(name, layers)| Suite::new(name, move || fixture(layers))));
+}
+
+/// Every limit at work, and none so low that the suite would feel it.
+fn limits() -> LimitsConfig {
+    LimitsConfig::default()
+        .with_requests_per_second(1_000_000)
+        .with_upload_bytes_per_second(1 << 40)
+        .with_download_bytes_per_second(1 << 40)
+}
+
+/// Every read that takes a millisecond is asked for twice.
+fn hedge() -> HedgeConfig {
+    HedgeConfig::default()
+        .with_samples_min(1)
+        .with_delay_min(Duration::ZERO)
+        .with_delay_max(Duration::from_millis(1))
+        .with_extra_load_percent(100)
 }
 
 /// A stack over a memory store. The second handle has the same layers, as another process would.

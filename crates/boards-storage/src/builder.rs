@@ -4,16 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use boards_storage_core::{
-    AuditOptions, AuditTrail, CatalogSettings, Error, Layer, ManagerSettings, MemoryCatalog,
-    ProviderSettings, Registry, ResilienceSettings, Result, RetrySettings, SharedAuditSink, SharedCatalog,
-    SharedProvider, Stack, StackBuilder, StorageManager, StorageSettings, SystemClock,
+    AuditOptions, AuditTrail, CatalogSettings, Error, ManagerSettings, MemoryCatalog, ProviderSettings,
+    Registry, ResilienceSettings, Result, SharedAuditSink, SharedCatalog, SharedProvider, StackBuilder,
+    StorageManager, StorageSettings, SystemClock,
 };
-use boards_storage_layers::{
-    ContextLayer, DeadlineLayer, Metrics, MetricsLayer, RetryConfig, RetryLayer, TimeoutConfig, TimeoutLayer,
-    TracingLayer,
-};
+use boards_storage_layers::Metrics;
 
 use crate::audit::open_sink;
+use crate::order::default_layers;
 
 /// Where an application begins.
 ///
@@ -344,55 +342,13 @@ async fn open_sqlite(path: PathBuf) -> Result<Opened> {
     .with_help("enable the Cargo feature 'sqlite' of boards-storage, or give another catalog to the builder"))
 }
 
-/// The layers of every provider, outermost first. Their order is decided here and nowhere else.
+/// Puts the layers of its settings around every provider.
 fn stack_builder(settings: Option<StorageSettings>, metrics: Option<Metrics>) -> StackBuilder {
     Arc::new(move |name, provider| {
         let resilience = match &settings {
             Some(settings) => settings.resilience_of(name),
             None => ResilienceSettings::default(),
         };
-        Arc::new(Stack::new(
-            name,
-            provider,
-            default_layers(&resilience, metrics.as_ref()),
-        ))
+        Arc::new(default_layers(&resilience, metrics.as_ref()).around(name, provider))
     })
-}
-
-fn default_layers(resilience: &ResilienceSettings, metrics: Option<&Metrics>) -> Vec<Arc<dyn Layer>> {
-    let mut layers: Vec<Arc<dyn Layer>> = vec![Arc::new(DeadlineLayer::new())];
-    if let Some(metrics) = metrics {
-        layers.push(Arc::new(MetricsLayer::call(metrics)));
-    }
-    layers.push(Arc::new(TracingLayer::call()));
-    if resilience.retry.enabled {
-        layers.push(Arc::new(RetryLayer::new(retry_config(&resilience.retry))));
-    }
-    if let Some(metrics) = metrics {
-        layers.push(Arc::new(MetricsLayer::attempt(metrics)));
-    }
-    layers.push(Arc::new(TracingLayer::attempt()));
-    if resilience.timeout.enabled {
-        let timeout = TimeoutConfig::default()
-            .with_control(resilience.timeout.control.into())
-            .with_idle(resilience.timeout.idle.into());
-        layers.push(Arc::new(TimeoutLayer::new(timeout)));
-    }
-    layers.push(Arc::new(ContextLayer::new()));
-    layers
-}
-
-fn retry_config(retry: &RetrySettings) -> RetryConfig {
-    // Without a budget only the attempts and the time bound the repeats.
-    let tokens_max = if retry.budget.enabled {
-        retry.budget.tokens_max
-    } else {
-        u32::MAX
-    };
-    RetryConfig::default()
-        .with_budget_tokens_max(tokens_max)
-        .with_attempts_max(retry.attempts_max)
-        .with_time_max(retry.time_max.into())
-        .with_delay_initial(retry.delay_initial.into())
-        .with_delay_max(retry.delay_max.into())
 }

@@ -2,12 +2,14 @@
 
 mod audit;
 mod builder;
+mod order;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 
 pub use audit::{AuditEvents, AuditLog};
 pub use boards_storage_core::*;
 pub use builder::{Storage, StorageBuilder};
+pub use order::{DefaultLayers, default_layers};
 #[cfg(feature = "prometheus")]
 pub use prometheus::{DURATION_BUCKETS, PrometheusExporter};
 

@@ -42,8 +42,9 @@ pub use model::{
 pub use problem::{Note, Origin, Problem, ProblemKind, SettingsError};
 pub use provider::ProviderSettings;
 pub use resilience::{
-    ResilienceOverride, ResilienceSettings, RetryBudgetOverride, RetryBudgetSettings, RetryOverride,
-    RetrySettings, TimeoutOverride, TimeoutSettings,
+    BreakerOverride, BreakerSettings, BreakerWindow, HedgeOverride, HedgeSettings, ResilienceOverride,
+    ResilienceSettings, RetryBudgetOverride, RetryBudgetSettings, RetryOverride, RetrySettings,
+    TimeoutOverride, TimeoutSettings, TrafficOverride, TrafficSettings,
 };
 pub use secret::{REDACTED, Secret};
 pub use size::ByteSize;

@@ -288,7 +288,7 @@ impl StorageSettings {
         }
     }
 
-    /// Returns the retries and timeouts of one provider: the global ones with its own differences.
+    /// Returns how failures and load of one provider are met: as the global settings say, with its own differences.
     #[must_use]
     pub fn resilience_of(&self, provider: &str) -> ResilienceSettings {
         match self.providers.get(provider) {

@@ -2,12 +2,10 @@
 //!
 //! Everything works on the tree, so that it also speaks about settings that are wrong elsewhere.
 
-use std::time::Duration;
-
 use super::duration::FriendlyDuration;
 use super::placement;
-use super::problem::{Note, Problem, ProblemKind, list_names, nearest};
-use super::resilience::RetrySettings;
+use super::problem::{Note, Origin, Problem, ProblemKind, list_names, nearest};
+use super::resilience::{BreakerSettings, HedgeSettings, RetrySettings};
 use super::size::ByteSize;
 use super::tree::{FieldPath, Node, Value, shorten};
 use crate::registry::Registry;
@@ -38,15 +36,12 @@ pub(super) fn check(tree: &Node, registry: &Registry, problems: &mut Vec<Problem
         for (name, entry) in providers {
             let path = root.field("providers").field(name);
             check_provider_type(&entry.node, &path, registry, problems, notes);
-            let global = storage.descend(&["resilience", "retry"]);
-            let own = entry.node.descend(&["resilience", "retry"]);
-            if own.is_some() {
-                check_delays(&[own, global], &path.field("resilience").field("retry"), problems);
-            }
+            let (own, global) = (entry.node.field("resilience"), storage.field("resilience"));
+            check_resilience(own, global, &path.field("resilience"), problems);
         }
     }
-    let global = storage.descend(&["resilience", "retry"]);
-    check_delays(&[global], &root.field("resilience").field("retry"), problems);
+    let global = storage.field("resilience");
+    check_resilience(global, None, &root.field("resilience"), problems);
     check_audit_keys(storage, &root, problems);
     note_unreachable_rules(storage, &root, notes);
     for (path, rule) in rules(storage, &root) {
@@ -161,30 +156,91 @@ fn check_provider_type(
     }
 }
 
-/// Checks that the first wait is no longer than the longest; earlier places override later ones.
-fn check_delays(places: &[Option<&Node>], path: &FieldPath, problems: &mut Vec<Problem>) {
-    let defaults = RetrySettings::default();
-    let find = |name: &str, default: FriendlyDuration| -> Option<(Option<&Node>, Duration)> {
-        match places.iter().find_map(|place| place.as_ref()?.field(name)) {
-            None => Some((None, default.get())),
-            Some(node) => Some((Some(node), FriendlyDuration::parse(node.as_text()?).ok()?.get())),
+/// Checks the sections that `own` has; what it leaves out is as in `global`.
+fn check_resilience(
+    own: Option<&Node>,
+    global: Option<&Node>,
+    path: &FieldPath,
+    problems: &mut Vec<Problem>,
+) {
+    let mut section = |name: &'static str, check: fn(&Section<'_>) -> Option<(Origin, String)>| {
+        let Some(own) = own.and_then(|own| own.field(name)) else {
+            return;
+        };
+        let global = global.and_then(|global| global.field(name));
+        let found = check(&Section { own, global });
+        problems.extend(found.map(|(origin, message)| {
+            Problem::new(ProblemKind::Contradiction, path.field(name), &origin, message)
+        }));
+    };
+    section("retry", |section| {
+        let defaults = RetrySettings::default();
+        section.check_durations(
+            ("delay_initial", defaults.delay_initial),
+            ("delay_max", defaults.delay_max),
+        )
+    });
+    section("hedge", |section| {
+        let defaults = HedgeSettings::default();
+        section.check_durations(
+            ("delay_min", defaults.delay_min),
+            ("delay_max", defaults.delay_max),
+        )
+    });
+    section("breaker", |section| section.check_breaker());
+}
+
+/// One section of the resilience settings, and the one that it overrides.
+struct Section<'n> {
+    own: &'n Node,
+    global: Option<&'n Node>,
+}
+
+impl<'n> Section<'n> {
+    fn find(&self, name: &str) -> Option<&'n Node> {
+        let global = || self.global.and_then(|global| global.field(name));
+        self.own.field(name).or_else(global)
+    }
+
+    /// Checks that the first of two durations is no longer than the second.
+    fn check_durations(
+        &self,
+        first: (&'static str, FriendlyDuration),
+        second: (&'static str, FriendlyDuration),
+    ) -> Option<(Origin, String)> {
+        let read = |(name, default): (&'static str, FriendlyDuration)| match self.find(name) {
+            None => Some((None, default)),
+            Some(node) => Some((Some(node), FriendlyDuration::parse(node.as_text()?).ok()?)),
+        };
+        let ((first_node, shorter), (second_node, longer)) = (read(first)?, read(second)?);
+        let node = first_node.or(second_node).filter(|_| shorter > longer)?;
+        let message = format!("{} ({shorter}) is longer than {} ({longer})", first.0, second.0);
+        Some((node.origin.clone(), message))
+    }
+
+    /// Checks that a window of calls can hold the calls that must be in it.
+    fn check_breaker(&self) -> Option<(Origin, String)> {
+        let defaults = BreakerSettings::default();
+        let read = |name: &str, default: u32| match self.find(name) {
+            None => Some((None, default)),
+            Some(node) => match &node.value {
+                Value::Integer(number) => Some((Some(node), u32::try_from(*number).ok()?)),
+                _ => None,
+            },
+        };
+        if self
+            .find("window")
+            .is_some_and(|node| node.as_text() == Some("time"))
+        {
+            return None;
         }
-    };
-    let initial = find("delay_initial", defaults.delay_initial);
-    let longest = find("delay_max", defaults.delay_max);
-    let (Some((initial_node, initial)), Some((longest_node, longest))) = (initial, longest) else {
-        return;
-    };
-    let Some(node) = initial_node.or(longest_node).filter(|_| initial > longest) else {
-        return;
-    };
-    let (initial, longest) = (FriendlyDuration::new(initial), FriendlyDuration::new(longest));
-    problems.push(Problem::new(
-        ProblemKind::Contradiction,
-        path,
-        &node.origin,
-        format!("delay_initial ({initial}) is longer than delay_max ({longest})"),
-    ));
+        let (least_node, least) = read("calls_min", defaults.calls_min)?;
+        let (window_node, window) = read("window_calls", defaults.window_calls)?;
+        let node = least_node.or(window_node).filter(|_| least > window)?;
+        let message =
+            format!("calls_min ({least}) is more than window_calls ({window}), so the circuit never opens");
+        Some((node.origin.clone(), message))
+    }
 }
 
 fn is_unconditional(rule: &Node) -> bool {

@@ -155,3 +155,86 @@ fn durations_and_retries_have_bounds() {
            delay_initial (100ms) is longer than delay_max (50ms)"],
     );
 }
+
+#[test]
+fn the_breaker_the_limits_and_the_hedge_have_bounds() {
+    let section = |section: &str, fields: &str| format!("resilience: {{{section}: {{{fields}}}}}");
+    for (name, good) in [
+        ("breaker", "window: time, window_time: 1s, calls_min: 10000"),
+        (
+            "breaker",
+            "window_calls: 10, half_open_calls: 1, failure_rate_percent: 100",
+        ),
+        ("breaker", "open_time: 1h, slow_time: 1ms, slow_rate_percent: 1"),
+        (
+            "limits",
+            "concurrency: 1, queue_length: 0, requests_per_second: 0",
+        ),
+        (
+            "limits",
+            "upload_per_second: 10MiB, download_per_second: 0, queue_time: 1ms",
+        ),
+        ("hedge", "enabled: true, percentile: 99, extra_load_percent: 1"),
+    ] {
+        check_storage(&section(name, good), &[]);
+    }
+    for (name, bad, expected) in [
+        (
+            "breaker",
+            "failure_rate_percent: 101",
+            "a whole number from 1 to 100, found the number 101",
+        ),
+        (
+            "breaker",
+            "window: cals",
+            "one of 'calls', 'time', found \"cals\"; did you mean 'calls'?",
+        ),
+        (
+            "breaker",
+            "open_time: 61m",
+            "a duration from 1ms to 1h, found \"61m\"",
+        ),
+        (
+            "limits",
+            "concurrency: 0",
+            "a whole number from 1 to 100000, found the number 0",
+        ),
+        (
+            "limits",
+            "upload_per_second: fast",
+            "a size such as \"100MB\" or \"1.5GiB\", found \"fast\"",
+        ),
+        (
+            "hedge",
+            "percentile: 100",
+            "a whole number from 50 to 99, found the number 100",
+        ),
+        (
+            "hedge",
+            "extra_load_percent: 6",
+            "a whole number from 1 to 5, found the number 6",
+        ),
+    ] {
+        let field = bad.split(':').next().expect("a field");
+        let column = "  resilience: {".len() + name.len() + ": {".len() + field.len() + ": ".len() + 1;
+        let path = format!("storage.resilience.{name}.{field}");
+        check_storage(
+            &section(name, bad),
+            &[&format!("8:{column}: {path}: expected {expected}")],
+        );
+    }
+    check_storage(
+        &section("breaker", "calls_min: 101"),
+        &["8:36: storage.resilience.breaker: \
+           calls_min (101) is more than window_calls (100), so the circuit never opens"],
+    );
+    check_storage(
+        &section("hedge", "delay_max: 1ms"),
+        &["8:34: storage.resilience.hedge: delay_min (5ms) is longer than delay_max (1ms)"],
+    );
+    check(
+        &minimal("      resilience: {breaker: {window_calls: 5}}\n", ""),
+        &["storage.yaml:8:44: storage.providers.local.resilience.breaker: \
+           calls_min (10) is more than window_calls (5), so the circuit never opens"],
+    );
+}

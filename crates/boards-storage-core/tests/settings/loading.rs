@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use boards_storage_core::{
-    AccessClass, ArtifactType, ByteSize, CatalogSettings, ContentType, ProviderSettings, Registry,
-    RoutingRule, Settings, SettingsSources, StorageSettings,
+    AccessClass, ArtifactType, BreakerWindow, ByteSize, CatalogSettings, ContentType, ProviderSettings,
+    Registry, RoutingRule, Settings, SettingsSources, StorageSettings,
 };
 use serde_json::json;
 
@@ -85,6 +85,8 @@ fn defaults_are_sensible() {
     assert_eq!(resilience.retry.time_max.get(), Duration::from_secs(120));
     assert_eq!(resilience.timeout.control.get(), Duration::from_secs(30));
     assert_eq!(resilience.timeout.idle.get(), Duration::from_secs(30));
+    assert_eq!(resilience.timeout.bulk.get(), Duration::from_mins(10));
+    assert!(resilience.breaker.enabled && resilience.limits.enabled && !resilience.hedge.enabled);
     assert_eq!(loaded.notes, []);
 }
 
@@ -106,12 +108,12 @@ fn settings_made_in_code_have_the_defaults_of_a_file() {
 fn everything_that_can_be_given_is_read() {
     let loaded = load(
         &minimal(
-            "      resilience: {retry: {attempts_max: 5}, timeout: {enabled: false}}
+            "      resilience: {retry: {attempts_max: 5}, timeout: {enabled: false}, breaker: {window: time}}
   data_path: /d
   catalog: {type: memory}
   limits: {size_max: 2GiB, content_types: [image/*, video/mp4]}
   key_template: \"x/{artifact_type}/{tenant_id}/{board_id}/{artifact_id}/{variant}\"
-  resilience: {retry: {time_max: 1m 30s}}
+  resilience: {retry: {time_max: 1m 30s}, breaker: {open_time: 5s}, limits: {concurrency: 7}}
   routing_rules:
     - name: big
       condition:
@@ -136,6 +138,11 @@ fn everything_that_can_be_given_is_read() {
         (5, false)
     );
     assert_eq!(resilience.retry.time_max.get(), Duration::from_secs(90));
+    assert_eq!(
+        (resilience.breaker.window, resilience.breaker.open_time.get()),
+        (BreakerWindow::Time, Duration::from_secs(5))
+    );
+    assert_eq!(resilience.limits.concurrency, 7);
     assert_eq!(storage.resilience_of("other").retry.attempts_max, 3);
     assert_eq!(storage.catalog_path(), None);
     assert_eq!(

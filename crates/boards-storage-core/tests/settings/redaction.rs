@@ -42,7 +42,29 @@ fn the_effective_settings_have_defaults_and_no_secrets() {
     assert_eq!(shown["resilience"]["retry"]["attempts_max"], 3);
     assert_eq!(
         shown["resilience"]["timeout"],
-        json!({"enabled": true, "control": "30s", "idle": "30s"})
+        json!({"enabled": true, "control": "30s", "bulk": "10m", "idle": "30s"})
+    );
+    assert_eq!(
+        shown["resilience"]["breaker"],
+        json!({
+            "enabled": true, "window": "calls", "window_calls": 100, "window_time": "1m", "calls_min": 10,
+            "failure_rate_percent": 50, "slow_rate_percent": 100, "slow_time": "10s", "open_time": "30s",
+            "half_open_calls": 5,
+        })
+    );
+    assert_eq!(
+        shown["resilience"]["limits"],
+        json!({
+            "enabled": true, "concurrency": 512, "queue_length": 1024, "queue_time": "30s", "requests_per_second": 0,
+            "upload_per_second": "0B", "download_per_second": "0B",
+        })
+    );
+    assert_eq!(
+        shown["resilience"]["hedge"],
+        json!({
+            "enabled": false, "percentile": 95, "samples_min": 50, "delay_min": "5ms", "delay_max": "5s",
+            "extra_load_percent": 5,
+        })
     );
     assert_eq!(
         shown["routing_rules"][0]["condition"],

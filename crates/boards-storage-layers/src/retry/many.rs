@@ -8,7 +8,7 @@ use boards_storage_core::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{Policy, Step, is_idempotent, may_have_landed};
+use super::{Policy, Progress, Step, is_idempotent, may_have_landed};
 
 /// One key and what became of it so far.
 struct Target {
@@ -75,6 +75,7 @@ pub(super) async fn run(
                 made,
                 *since.get_or_insert_with(Instant::now),
                 options.context.deadline,
+                Progress::None,
             )
         } else {
             Step::Stop

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep};
 
-use super::{Policy, Step};
+use super::{Policy, Progress, Step};
 use crate::context::Place;
 
 /// Makes the outcome's stream go on where it breaks, if the inside can do that.
@@ -79,7 +79,10 @@ impl Breaks {
         if self.resumes >= self.policy.config.resumes_max && error.retry().is_wanted() {
             return exhausted(error);
         }
-        match self.policy.step(&error, self.failures, self.since, self.deadline) {
+        let step = self
+            .policy
+            .step(&error, self.failures, self.since, self.deadline, Progress::Some);
+        match step {
             Step::Again(delay) => sleep(delay).await,
             Step::GiveUp => return exhausted(error),
             Step::Stop if self.failures > 1 => return Err(error.with_attempts(self.failures)),

@@ -9,6 +9,7 @@ mod build;
 mod fallback;
 mod health;
 mod lifecycle;
+mod order;
 mod refusal;
 mod resume;
 mod routing;

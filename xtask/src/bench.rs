@@ -1,19 +1,31 @@
-//! `cargo xtask bench NAME`: builds a benchmark in release and runs it.
+//! `cargo xtask bench NAME`: builds a benchmark in release, starts the servers that it needs, and runs it.
 //!
-//! To add one: a line in [`BENCHES`].
+//! To add one: an entry in [`BENCHES`]. Servers that were started for it are ended when it ends.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 
 use crate::process;
+use crate::services::{Choice, Session};
 use crate::workspace::Workspace;
 
-const BENCHES: &[Bench] = &[Bench {
-    name: "local",
-    description: "the local provider beside its peers: put, get, stat, stream, list",
-    package: "boards-storage-bench",
-}];
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "local",
+        description: "the local provider beside its peers: put, get, stat, stream, list",
+        package: "boards-storage-bench",
+        features: &[],
+        servers: &[],
+    },
+    Bench {
+        name: "s3",
+        description: "the S3 provider beside the AWS SDK, object_store and OpenDAL on Ceph: put, get, stream",
+        package: "boards-storage-bench",
+        features: &["s3"],
+        servers: &["ceph"],
+    },
+];
 
 /// A binary of the workspace that measures; it gets its own name as the first argument.
 #[derive(Debug)]
@@ -21,6 +33,10 @@ struct Bench {
     name: &'static str,
     description: &'static str,
     package: &'static str,
+    /// The package's features that it needs.
+    features: &'static [&'static str],
+    /// The servers that it finds by the same variables as the tests.
+    servers: &'static [&'static str],
 }
 
 /// Prints the benchmarks.
@@ -36,12 +52,31 @@ pub(crate) fn list() -> ExitCode {
 
 /// Runs one benchmark; `args` go to it.
 pub(crate) fn run(workspace: &Workspace, name: &str, args: &[String]) -> Result<()> {
-    let Bench { package, .. } = find(name)?;
+    let bench = find(name)?;
     workspace
-        .package(package)
+        .package(bench.package)
         .with_context(|| format!("cannot run the benchmark {name}"))?;
-    let mut command = workspace.cargo(&["run", "--release", "--package", package, "--", name]);
-    process::run(command.args(args))
+    // The servers are not up while the compiler works.
+    process::run(&mut cargo(workspace, "build", bench))?;
+    let run = |workspace: &Workspace| {
+        let mut command = cargo(workspace, "run", bench);
+        process::run(command.args(["--", name]).args(args))
+    };
+    if bench.servers.is_empty() {
+        return run(workspace);
+    }
+    let session = Session::open(workspace, &Choice::only(bench.servers))?;
+    let outcome = run(&workspace.with_environment(session.environment()));
+    session.close(workspace)?;
+    outcome
+}
+
+fn cargo(workspace: &Workspace, subcommand: &str, bench: &Bench) -> Command {
+    let mut command = workspace.cargo(&[subcommand, "--release", "--package", bench.package]);
+    if !bench.features.is_empty() {
+        command.args(["--features", &bench.features.join(",")]);
+    }
+    command
 }
 
 fn find(name: &str) -> Result<&'static Bench> {

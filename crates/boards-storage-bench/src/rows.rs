@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::contenders::{Contender, Result};
+use crate::usage;
 
 /// How many tasks work at once where a row says so.
 const TASKS: usize = 16;
 const SMALL_BYTES: usize = 4 * 1024;
-const SMALL_OBJECTS: usize = 8_000;
 const MEDIUM_BYTES: usize = 1024 * 1024;
-const MEDIUM_OBJECTS: usize = 512;
 /// One piece of the streamed object, and how many of them make 1 GiB.
 const PIECE_BYTES: usize = 1024 * 1024;
 const PIECES: usize = 1024;
@@ -31,8 +30,53 @@ pub(crate) enum Row {
     List,
 }
 
+/// How much a benchmark does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    /// How many objects the rows of small ones have: enough for about a second.
+    small_objects: usize,
+    /// The same for those of 1 MiB.
+    medium_objects: usize,
+    /// How long the store has for itself between two turns.
+    pause: Duration,
+    /// The same where a large object was removed.
+    pause_after_large: Duration,
+}
+
+impl Scale {
+    pub(crate) const LOCAL: Self = Self {
+        small_objects: 8_000,
+        medium_objects: 512,
+        pause: Duration::from_millis(20),
+        pause_after_large: Duration::from_millis(20),
+    };
+
+    /// Ceph removes large objects in the background.
+    #[cfg(feature = "s3")]
+    pub(crate) const S3: Self = Self {
+        small_objects: 1_200,
+        medium_objects: 256,
+        pause: Duration::from_millis(100),
+        pause_after_large: Duration::from_secs(3),
+    };
+
+    fn pause_after(self, row: Row) -> Duration {
+        match row {
+            Row::PutStream => self.pause_after_large,
+            Row::PutSmall
+            | Row::GetSmall
+            | Row::StatSmall
+            | Row::PutMedium
+            | Row::GetMedium
+            | Row::GetStream
+            | Row::List => self.pause,
+        }
+    }
+}
+
 impl Row {
-    pub(crate) const ALL: &'static [Self] = &[
+    /// Those of the local provider.
+    pub(crate) const LOCAL: &'static [Self] = &[
         Self::PutSmall,
         Self::GetSmall,
         Self::StatSmall,
@@ -41,6 +85,17 @@ impl Row {
         Self::PutStream,
         Self::GetStream,
         Self::List,
+    ];
+
+    /// Those of the S3 provider.
+    #[cfg(feature = "s3")]
+    pub(crate) const S3: &'static [Self] = &[
+        Self::PutSmall,
+        Self::GetSmall,
+        Self::PutMedium,
+        Self::GetMedium,
+        Self::PutStream,
+        Self::GetStream,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -64,11 +119,16 @@ impl Row {
         }
     }
 
+    /// Whether it moves one large object, in bounded memory.
+    pub(crate) fn is_streamed(self) -> bool {
+        matches!(self, Self::PutStream | Self::GetStream)
+    }
+
     /// Returns how many units one run moves.
-    fn units(self) -> f64 {
+    fn units(self, scale: Scale) -> f64 {
         let units = match self {
-            Self::PutSmall | Self::GetSmall | Self::StatSmall => SMALL_OBJECTS,
-            Self::PutMedium | Self::GetMedium => MEDIUM_OBJECTS,
+            Self::PutSmall | Self::GetSmall | Self::StatSmall => scale.small_objects,
+            Self::PutMedium | Self::GetMedium => scale.medium_objects,
             Self::PutStream | Self::GetStream => PIECES,
             Self::List => LISTED_OBJECTS,
         };
@@ -88,13 +148,13 @@ impl Row {
     }
 
     /// Makes what the row reads.
-    async fn prepare(self, contender: &Arc<dyn Contender>) -> Result<()> {
+    async fn prepare(self, scale: Scale, contender: &Arc<dyn Contender>) -> Result<()> {
         match self {
             Self::PutSmall | Self::PutMedium | Self::PutStream => Ok(()),
             Self::GetSmall | Self::StatSmall => {
-                put_many(contender, self.folder(), SMALL_OBJECTS, SMALL_BYTES).await
+                put_many(contender, self.folder(), scale.small_objects, SMALL_BYTES).await
             }
-            Self::GetMedium => put_many(contender, self.folder(), MEDIUM_OBJECTS, MEDIUM_BYTES).await,
+            Self::GetMedium => put_many(contender, self.folder(), scale.medium_objects, MEDIUM_BYTES).await,
             Self::GetStream => {
                 contender
                     .put_stream("stream/object", noise(PIECE_BYTES), PIECES)
@@ -105,26 +165,27 @@ impl Row {
     }
 
     /// Does the row's work once.
-    async fn run(self, contender: &Arc<dyn Contender>, round: u32) -> Result<()> {
+    async fn run(self, scale: Scale, contender: &Arc<dyn Contender>, round: u32) -> Result<()> {
         let fresh = format!("{}/{round}", self.folder());
+        let (small, medium) = (scale.small_objects, scale.medium_objects);
         match self {
-            Self::PutSmall => put_many(contender, &fresh, SMALL_OBJECTS, SMALL_BYTES).await,
-            Self::PutMedium => put_many(contender, &fresh, MEDIUM_OBJECTS, MEDIUM_BYTES).await,
+            Self::PutSmall => put_many(contender, &fresh, small, SMALL_BYTES).await,
+            Self::PutMedium => put_many(contender, &fresh, scale.medium_objects, MEDIUM_BYTES).await,
             Self::PutStream => contender.put_stream(&fresh, noise(PIECE_BYTES), PIECES).await,
             Self::GetSmall => {
-                each(SMALL_OBJECTS, contender, move |contender, index| async move {
+                each(small, contender, move |contender, index| async move {
                     expect(contender.get(&key_of("small", index)).await?, SMALL_BYTES)
                 })
                 .await
             }
             Self::StatSmall => {
-                each(SMALL_OBJECTS, contender, move |contender, index| async move {
+                each(small, contender, move |contender, index| async move {
                     expect(contender.stat(&key_of("small", index)).await?, SMALL_BYTES as u64)
                 })
                 .await
             }
             Self::GetMedium => {
-                each(MEDIUM_OBJECTS, contender, move |contender, index| async move {
+                each(medium, contender, move |contender, index| async move {
                     expect(contender.get(&key_of("medium", index)).await?, MEDIUM_BYTES)
                 })
                 .await
@@ -137,43 +198,86 @@ impl Row {
         }
     }
 
+    /// Removes what was made for the row.
+    async fn finish(self, scale: Scale, contender: &Arc<dyn Contender>) -> Result<()> {
+        match self {
+            Self::PutSmall | Self::PutMedium | Self::PutStream => Ok(()),
+            Self::GetSmall | Self::StatSmall => {
+                delete_many(contender, self.folder(), scale.small_objects).await
+            }
+            Self::GetMedium => delete_many(contender, self.folder(), scale.medium_objects).await,
+            Self::GetStream => contender.delete("stream/object").await,
+            Self::List => delete_many(contender, self.folder(), LISTED_OBJECTS).await,
+        }
+    }
+
     /// Removes what a run made.
-    async fn clean(self, contender: &Arc<dyn Contender>, round: u32) -> Result<()> {
+    async fn clean(self, scale: Scale, contender: &Arc<dyn Contender>, round: u32) -> Result<()> {
         let fresh = format!("{}/{round}", self.folder());
         match self {
-            Self::PutSmall => delete_many(contender, &fresh, SMALL_OBJECTS).await,
-            Self::PutMedium => delete_many(contender, &fresh, MEDIUM_OBJECTS).await,
+            Self::PutSmall => delete_many(contender, &fresh, scale.small_objects).await,
+            Self::PutMedium => delete_many(contender, &fresh, scale.medium_objects).await,
             Self::PutStream => contender.delete(&fresh).await,
             Self::GetSmall | Self::StatSmall | Self::GetMedium | Self::GetStream | Self::List => Ok(()),
         }
     }
 }
 
-/// One contender's rates, round by round.
-pub(crate) type Rates = Vec<f64>;
+/// One run of a row by one contender.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    /// Units per second.
+    pub(crate) rate: f64,
+    /// Seconds of processor time of this process.
+    pub(crate) cpu: f64,
+    /// The peak of memory in MiB, where the system tells.
+    pub(crate) peak_mib: Option<f64>,
+}
 
-/// Measures one row: every round runs every contender once, each round beginning with another. Returns the rates of
+/// One contender's turns, round by round.
+pub(crate) type Turns = Vec<Turn>;
+
+/// Measures one row: every round runs every contender once, each round beginning with another. Returns the turns of
 /// each contender by round.
-pub(crate) async fn measure(row: Row, contenders: &[Arc<dyn Contender>], rounds: u32) -> Result<Vec<Rates>> {
+pub(crate) async fn measure(
+    row: Row,
+    scale: Scale,
+    contenders: &[Arc<dyn Contender>],
+    rounds: u32,
+) -> Result<Vec<Turns>> {
     for contender in contenders {
-        row.prepare(contender).await?;
+        row.prepare(scale, contender).await?;
         // Warms caches, pools and threads up.
-        row.run(contender, u32::MAX).await?;
-        row.clean(contender, u32::MAX).await?;
+        row.run(scale, contender, u32::MAX).await?;
+        row.clean(scale, contender, u32::MAX).await?;
     }
-    let mut rates = vec![Vec::new(); contenders.len()];
+    let mut turns = vec![Vec::new(); contenders.len()];
+    let pause = scale.pause_after(row);
     for round in 0..rounds {
         for turn in 0..contenders.len() {
             let index = (turn + usize::try_from(round)?) % contenders.len();
-            let begin = Instant::now();
-            row.run(&contenders[index], round).await?;
-            rates[index].push(row.units() / begin.elapsed().as_secs_f64());
-            row.clean(&contenders[index], round).await?;
+            turns[index].push(run_once(row, scale, &contenders[index], round).await?);
+            row.clean(scale, &contenders[index], round).await?;
             // What one left to be done in the background is not the next one's burden.
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(pause).await;
         }
     }
-    Ok(rates)
+    for contender in contenders {
+        row.finish(scale, contender).await?;
+    }
+    Ok(turns)
+}
+
+async fn run_once(row: Row, scale: Scale, contender: &Arc<dyn Contender>, round: u32) -> Result<Turn> {
+    usage::forget_peak();
+    let (begin, cpu_begin) = (Instant::now(), usage::cpu());
+    row.run(scale, contender, round).await?;
+    let (elapsed, cpu) = (begin.elapsed(), usage::cpu() - cpu_begin);
+    Ok(Turn {
+        rate: row.units(scale) / elapsed.as_secs_f64(),
+        cpu: cpu.as_secs_f64(),
+        peak_mib: usage::peak_mib(),
+    })
 }
 
 async fn put_many(contender: &Arc<dyn Contender>, folder: &str, count: usize, size: usize) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Contents on their way to the store: pieces made into parts, and streams made into bodies.
+//! Streams on their way to the store as the body of one request.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,87 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use aws_sdk_s3::primitives::{ByteStream as SdkStream, SdkBody};
 use boards_storage_core::{ByteStream, Content, Error, Result};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-
-/// Cuts a stream into parts. It can be dropped at any await without losing bytes.
-pub(crate) struct PartReader {
-    stream: ByteStream,
-    /// What was read and not given yet.
-    held: Vec<Bytes>,
-    held_bytes: usize,
-    is_at_end: bool,
-}
-
-impl PartReader {
-    pub(crate) fn new(stream: ByteStream) -> Self {
-        Self {
-            stream,
-            held: Vec::new(),
-            held_bytes: 0,
-            is_at_end: false,
-        }
-    }
-
-    /// Reads until more than `size` bytes are held; says whether there are.
-    pub(crate) async fn has_more_than(&mut self, size: usize) -> Result<bool> {
-        while self.held_bytes <= size && !self.is_at_end {
-            match self.stream.next().await.transpose()? {
-                Some(piece) => {
-                    self.held_bytes += piece.len();
-                    self.held.push(piece);
-                }
-                None => self.is_at_end = true,
-            }
-        }
-        Ok(self.held_bytes > size)
-    }
-
-    /// Returns the next `size` bytes, fewer at the end, none after it.
-    pub(crate) async fn next(&mut self, size: usize) -> Result<Option<Bytes>> {
-        // One byte fewer is asked for, so that nothing is read beyond what is given.
-        self.has_more_than(size.saturating_sub(1)).await?;
-        if self.held_bytes == 0 {
-            return Ok(None);
-        }
-        Ok(Some(self.take(size.min(self.held_bytes))))
-    }
-
-    /// Returns all that is held.
-    pub(crate) fn take_held(&mut self) -> Bytes {
-        self.take(self.held_bytes)
-    }
-
-    /// Gives bytes that are held; those of one piece are not copied.
-    fn take(&mut self, size: usize) -> Bytes {
-        self.held_bytes -= size;
-        let mut pieces = std::mem::take(&mut self.held).into_iter();
-        let mut first = pieces.next().unwrap_or_default();
-        if first.len() >= size {
-            let given = first.split_to(size);
-            self.hold(first, pieces);
-            return given;
-        }
-        let mut given = BytesMut::with_capacity(size);
-        given.extend_from_slice(&first);
-        while given.len() < size {
-            let mut piece = pieces.next().expect("as many bytes are held as were counted");
-            let wanted = piece.len().min(size - given.len());
-            given.extend_from_slice(&piece.split_to(wanted));
-            first = piece;
-        }
-        self.hold(first, pieces);
-        given.freeze()
-    }
-
-    fn hold(&mut self, first: Bytes, rest: impl Iterator<Item = Bytes>) {
-        self.held = std::iter::once(first)
-            .chain(rest)
-            .filter(|piece| !piece.is_empty())
-            .collect();
-    }
-}
 
 /// Keeps the content's own error while the SDK only knows that its body failed.
 #[derive(Clone, Debug, Default)]
@@ -176,33 +97,6 @@ mod tests {
 
     use super::*;
 
-    fn reader(pieces: &[&'static str]) -> PartReader {
-        let pieces: Vec<_> = pieces
-            .iter()
-            .map(|piece| Ok(Bytes::from_static(piece.as_bytes())))
-            .collect();
-        PartReader::new(Box::pin(stream::iter(pieces)))
-    }
-
-    async fn parts(pieces: &[&'static str], size: usize) -> Vec<String> {
-        let mut reader = reader(pieces);
-        let mut parts = Vec::new();
-        while let Some(part) = reader.next(size).await.expect("no failure") {
-            parts.push(String::from_utf8(part.to_vec()).expect("text"));
-        }
-        parts
-    }
-
-    #[tokio::test]
-    async fn pieces_of_any_size_make_parts_of_one_size() {
-        assert_eq!(parts(&["abcdefg"], 3).await, ["abc", "def", "g"]);
-        assert_eq!(parts(&["a", "b", "", "cd", "ef"], 3).await, ["abc", "def"]);
-        assert_eq!(parts(&["ab", "cdefgh", "i"], 4).await, ["abcd", "efgh", "i"]);
-        assert_eq!(parts(&["abc"], 3).await, ["abc"]);
-        assert!(parts(&["", ""], 3).await.is_empty());
-        assert!(parts(&[], 3).await.is_empty());
-    }
-
     async fn sent(pieces: &[&'static str], declared: u64) -> (String, Option<Error>) {
         let pieces: Vec<_> = pieces
             .iter()
@@ -236,23 +130,5 @@ mod tests {
                 boards_storage_core::ErrorKind::InvalidInput
             );
         }
-    }
-
-    #[tokio::test]
-    async fn what_was_looked_at_is_given_later() {
-        let mut three = reader(&["ab", "c"]);
-        assert!(!three.has_more_than(3).await.expect("no failure"));
-        assert_eq!(&three.take_held()[..], b"abc");
-        let mut four = reader(&["ab", "cd"]);
-        assert!(four.has_more_than(3).await.expect("no failure"));
-        assert_eq!(
-            four.next(3).await.expect("no failure").as_deref(),
-            Some(&b"abc"[..])
-        );
-        assert_eq!(
-            four.next(3).await.expect("no failure").as_deref(),
-            Some(&b"d"[..])
-        );
-        assert_eq!(four.next(3).await.expect("no failure"), None);
     }
 }

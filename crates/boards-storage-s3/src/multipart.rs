@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use aws_sdk_s3::operation::head_object::HeadObjectInput;
+use aws_sdk_s3::operation::upload_part::UploadPartInput;
 use aws_sdk_s3::primitives::ByteStream as SdkStream;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm as SdkChecksum, ChecksumType, CompletedMultipartUpload, CompletedPart,
@@ -19,6 +21,7 @@ use md5::{Digest as _, Md5};
 use crate::body::{Failure, stream_body};
 use crate::encoding::{self, Notes};
 use crate::error::{Asked, outcome_unknown};
+use crate::pieces::Pieces;
 use crate::settings::{PART_BYTES_MAX, PART_BYTES_MIN, S3Settings};
 use crate::store::{Store, acl_of, checksum_header, etag, parse_crc64, quoted};
 use crate::upload::PART_COUNT_MAX;
@@ -74,39 +77,32 @@ async fn send_part(
 ) -> Result<Part> {
     let size_bytes = body.size_bytes();
     let keeps = store.keeps_checksums();
-    let request = store
-        .client
-        .upload_part()
+    let request = UploadPartInput::builder()
         .bucket(store.bucket())
         .key(key)
         .upload_id(upload_id)
         .part_number(header_number(number)?);
     let request = with_customer_key!(request, store.at_rest);
-    let (request, failure, checksum) = match body {
-        PartBody::Bytes(bytes) => {
-            let checksum = Checksum::crc64_nvme(&bytes);
-            let request = request
-                .set_checksum_crc64_nvme(keeps.then(|| checksum_header(&checksum)))
-                .body(SdkStream::from(bytes));
-            (request, Failure::default(), Some(checksum))
+    // A part that is sent again replaces the first.
+    let asked = Asked::Read;
+    let (answer, checksum) = match body {
+        PartBody::Pieces(pieces, checksum) => {
+            let header = checksum.as_ref().filter(|_| keeps).map(checksum_header);
+            let body = SdkStream::new(store.body_of(pieces));
+            let request = request.set_checksum_crc64_nvme(header).body(body);
+            let sent = store.send_part(request).await;
+            (sent.map_err(|error| asked.failed(error))?, checksum)
         }
         PartBody::Stream(body, length, failure) => {
             let length = i64::try_from(length).unwrap_or(i64::MAX);
-            let checksum_algorithm = keeps.then_some(SdkChecksum::Crc64Nvme);
             let request = request
-                .set_checksum_algorithm(checksum_algorithm)
+                .set_checksum_algorithm(keeps.then_some(SdkChecksum::Crc64Nvme))
                 .content_length(length)
                 .body(body);
-            (request, failure, None)
+            let sent = request.send_with(&store.client).await;
+            (sent.map_err(|error| failure.or(asked.failed(error)))?, None)
         }
     };
-    let sent = if store.settings.sign_payload() {
-        request.send().await
-    } else {
-        request.customize().disable_payload_signing().send().await
-    };
-    // A part that is sent again replaces the first.
-    let answer = sent.map_err(|error| failure.or(Asked::Read.failed(error)))?;
     if answer.e_tag().is_none() {
         let problem = "the answer to a part has no entity tag, so it may be no store's";
         return Err(Error::new(ErrorKind::ProviderUnavailable, problem));
@@ -127,14 +123,15 @@ fn header_number(number: u32) -> Result<i32> {
 }
 
 enum PartBody {
-    Bytes(Bytes),
+    /// Bytes, and their CRC-64/NVME if it is needed.
+    Pieces(Pieces, Option<Checksum>),
     Stream(SdkStream, u64, Failure),
 }
 
 impl PartBody {
     fn size_bytes(&self) -> u64 {
         match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Pieces(pieces, _) => pieces.len() as u64,
             Self::Stream(_, length, _) => *length,
         }
     }
@@ -209,14 +206,8 @@ async fn complete(
 /// Returns the success of a completion whose answer could not be read, if just these parts are the object now.
 async fn unless_done(store: &Store, name: &str, parts: &[Part], failed: Error) -> Result<Completed> {
     let expected = tag_of(parts);
-    match store
-        .client
-        .head_object()
-        .bucket(store.bucket())
-        .key(name)
-        .send()
-        .await
-    {
+    let request = HeadObjectInput::builder().bucket(store.bucket()).key(name);
+    match store.send_head(request).await {
         Ok(found) if expected.is_some() && etag(found.e_tag()) == expected => Ok(Completed {
             etag: expected,
             version: store.version(found.version_id()),
@@ -336,11 +327,15 @@ impl Parts {
     }
 
     /// Begins to send a part.
-    pub(crate) fn send(&mut self, number: u32, bytes: Bytes) {
+    pub(crate) fn send(&mut self, number: u32, pieces: Pieces) {
         let (store, key) = (Arc::clone(&self.guard.store), self.guard.key.clone());
         let upload_id = self.id().to_owned();
-        self.running_bytes += bytes.len();
-        self.push(async move { send_part(&store, key, upload_id, number, PartBody::Bytes(bytes)).await });
+        self.running_bytes += pieces.len();
+        self.push(async move {
+            let checksum = store.keeps_checksums().then(|| pieces.crc64());
+            let body = PartBody::Pieces(pieces, checksum);
+            send_part(&store, key, upload_id, number, body).await
+        });
     }
 
     /// Begins something that makes a part.
@@ -389,6 +384,12 @@ impl Parts {
             self.wait_for_one().await?;
         }
         Ok(())
+    }
+
+    /// Returns the checksum of all parts together, where the store keeps checksums.
+    pub(crate) fn whole_checksum(&mut self) -> Option<Checksum> {
+        self.done.sort_by_key(|part| part.number);
+        whole_checksum(&self.done).filter(|_| self.guard.store.keeps_checksums())
     }
 
     /// Completes the upload. If that fails it is aborted, also where it may have worked: then there is nothing to
@@ -498,14 +499,27 @@ pub(crate) async fn upload_part(
             let (body, failure) = stream_body(&content, length).await?;
             PartBody::Stream(body, length, failure)
         }
-        Some(_) if content.as_bytes().is_some() => PartBody::Bytes(content.collect(usize::MAX).await?),
-        _ => PartBody::Bytes(content.collect(whole_in_memory).await?),
+        Some(_) if content.as_bytes().is_some() => in_memory(
+            content.collect(usize::MAX).await?,
+            place,
+            options.checksum.as_ref(),
+        )?,
+        _ => {
+            let bytes = content.collect(whole_in_memory).await?;
+            in_memory(bytes, place, options.checksum.as_ref())?
+        }
     };
-    check_size(place, body.size_bytes())?;
-    if let (PartBody::Bytes(bytes), Some(expected)) = (&body, &options.checksum) {
-        check_checksum(bytes, expected)?;
-    }
     send_part(store, store.full(&upload.key), id.to_owned(), place.number, body).await
+}
+
+/// Makes the body of a caller's part, which is checked, and whose checksum the caller gets.
+fn in_memory(bytes: Bytes, place: PartPlace, expected: Option<&Checksum>) -> Result<PartBody> {
+    check_size(place, bytes.len() as u64)?;
+    if let Some(expected) = expected {
+        check_checksum(&bytes, expected)?;
+    }
+    let checksum = Checksum::crc64_nvme(&bytes);
+    Ok(PartBody::Pieces(bytes.into(), Some(checksum)))
 }
 
 fn check_size(place: PartPlace, size_bytes: u64) -> Result<()> {

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::task::{Context, Poll, ready};
 
 use aws_sdk_s3::error::SdkError;
-use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
+use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectInput, GetObjectOutput};
 use aws_sdk_s3::primitives::{DateTime, SdkBody};
 use aws_smithy_runtime_api::http::Response;
 use boards_storage_core::{
@@ -31,9 +31,7 @@ pub(crate) async fn download(
     let since = options
         .if_modified_since
         .map(|since| DateTime::from_secs(since.as_second()));
-    let request = store
-        .client
-        .get_object()
+    let request = GetObjectInput::builder()
         .bucket(store.bucket())
         .key(store.full(key))
         .set_version_id(options.version.clone())
@@ -43,7 +41,7 @@ pub(crate) async fn download(
         .set_if_modified_since(since.filter(|_| options.if_none_match.is_none()))
         .set_checksum_mode(mode);
     let request = with_customer_key!(request, store.at_rest);
-    match request.send().await {
+    match store.send_get(request).await {
         Ok(answer) => opened(store, key, options, answer).map(DownloadOutcome::Object),
         Err(error) => match not_modified(&error) {
             Some(answer) => Ok(DownloadOutcome::NotModified(answer)),

@@ -156,6 +156,8 @@ pub enum ChecksumChoice {
     None,
     /// CRC-64/NVME: the one that stores keep of whole objects, also of those that came in parts.
     Crc64nvme,
+    /// None, and the provider keeps none either: for objects that are checked above, as by the manager's digests.
+    Off,
 }
 
 /// The connections to the store.
@@ -302,6 +304,13 @@ impl S3Settings {
     #[must_use]
     pub fn with_conditional_copies(mut self, is_decided: bool) -> Self {
         self.conditional_copies = Some(is_decided);
+        self
+    }
+
+    /// Says whether the SHA-256 of the bytes is signed.
+    #[must_use]
+    pub fn with_sign_payload(mut self, is_signed: bool) -> Self {
+        self.sign_payload = Some(is_signed);
         self
     }
 
@@ -503,12 +512,17 @@ mod tests {
         assert!(aws.conditional_completion() && aws.conditional_copies());
         assert_eq!(aws.checksum(), ChecksumChoice::Crc64nvme);
         assert!(!aws.path_style() && !aws.sign_payload());
+        assert_eq!(
+            aws.clone().with_checksum(ChecksumChoice::Off).checksum(),
+            ChecksumChoice::Off
+        );
         let other = aws.with_endpoint("http://127.0.0.1:9000");
         assert_eq!(other.conditional_writes(), ConditionalWrites::None);
         assert!(!(other.conditional_completion() || other.conditional_copies()));
         assert_eq!(other.checksum(), ChecksumChoice::None);
         assert!(other.path_style() && other.sign_payload());
         assert!(!other.clone().with_endpoint("https://a").sign_payload());
+        assert!(!other.clone().with_sign_payload(false).sign_payload());
         let other = other.with_conditional_writes(ConditionalWrites::IfAbsent);
         assert_eq!(other.conditional_writes(), ConditionalWrites::IfAbsent);
     }

@@ -5,7 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::SharedCredentialsProvider;
-use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::error::{BuildError, SdkError};
+use aws_sdk_s3::operation::get_object::builders::GetObjectInputBuilder;
+use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
+use aws_sdk_s3::operation::head_object::builders::HeadObjectInputBuilder;
+use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectInput, HeadObjectOutput};
+use aws_sdk_s3::operation::put_object::builders::PutObjectInputBuilder;
+use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
+use aws_sdk_s3::operation::upload_part::builders::UploadPartInputBuilder;
+use aws_sdk_s3::operation::upload_part::{UploadPartError, UploadPartOutput};
+use aws_sdk_s3::primitives::{DateTime, SdkBody};
 use aws_sdk_s3::types::{ChecksumMode, ObjectCannedAcl};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -17,14 +26,17 @@ use jiff::Timestamp;
 
 use crate::at_rest::AtRest;
 use crate::client;
+use crate::direct::{Direct, Outcome};
 use crate::encoding::{self, Notes};
 use crate::error::Asked;
+use crate::pieces::Pieces;
 use crate::settings::{ChecksumChoice, S3Settings};
 
 /// One bucket.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) client: Client,
+    direct: Option<Direct>,
     pub(crate) credentials: SharedCredentialsProvider,
     pub(crate) region: String,
     pub(crate) settings: S3Settings,
@@ -44,6 +56,7 @@ impl Store {
         let connected = client::connect(&settings).await?;
         Ok(Self {
             client: connected.client,
+            direct: connected.direct,
             credentials: connected.credentials,
             region: connected.region,
             settings,
@@ -88,13 +101,11 @@ impl Store {
 
     /// As [`Store::head`], by the name in the bucket; the answer calls it `key`.
     pub(crate) async fn head_named(&self, name: &str, key: &StorageKey) -> Result<Found> {
-        let request = self
-            .client
-            .head_object()
+        let request = HeadObjectInput::builder()
             .bucket(self.bucket())
             .key(name)
             .set_checksum_mode(self.checksum_mode());
-        match with_customer_key!(request, self.at_rest).send().await {
+        match self.send_head(with_customer_key!(request, self.at_rest)).await {
             Ok(answer) => {
                 check_is_an_object(answer.e_tag(), answer.last_modified())?;
                 self.is_bucket_seen.store(true, Ordering::Relaxed);
@@ -102,6 +113,56 @@ impl Store {
                 Ok(Found::of(self, key, found_fields!(answer, length)))
             }
             Err(error) => Err(self.not_found_in_bucket(Asked::Read.failed(error)).await),
+        }
+    }
+
+    pub(crate) async fn send_get(
+        &self,
+        request: GetObjectInputBuilder,
+    ) -> Outcome<GetObjectOutput, GetObjectError> {
+        match &self.direct {
+            Some(direct) => direct.send(&direct.get, built(request.build())?).await,
+            None => request.send_with(&self.client).await,
+        }
+    }
+
+    pub(crate) async fn send_head(
+        &self,
+        request: HeadObjectInputBuilder,
+    ) -> Outcome<HeadObjectOutput, HeadObjectError> {
+        match &self.direct {
+            Some(direct) => direct.send(&direct.head, built(request.build())?).await,
+            None => request.send_with(&self.client).await,
+        }
+    }
+
+    /// Sends an object that is in memory.
+    pub(crate) async fn send_put(
+        &self,
+        request: PutObjectInputBuilder,
+    ) -> Outcome<PutObjectOutput, PutObjectError> {
+        match &self.direct {
+            Some(direct) => direct.send(&direct.put, built(request.build())?).await,
+            None => request.send_with(&self.client).await,
+        }
+    }
+
+    /// Makes the body of a part. Pieces are put together where all of them are signed.
+    pub(crate) fn body_of(&self, pieces: Pieces) -> SdkBody {
+        match &self.direct {
+            Some(direct) if !direct.signs_payload() => pieces.into_body(),
+            Some(_) | None => SdkBody::from(pieces.into_bytes()),
+        }
+    }
+
+    /// Sends a part that is in memory.
+    pub(crate) async fn send_part(
+        &self,
+        request: UploadPartInputBuilder,
+    ) -> Outcome<UploadPartOutput, UploadPartError> {
+        match &self.direct {
+            Some(direct) => direct.send(&direct.part, built(request.build())?).await,
+            None => request.send_with(&self.client).await,
         }
     }
 
@@ -134,6 +195,11 @@ impl Store {
             }
         }
     }
+}
+
+#[expect(clippy::result_large_err, reason = "the SDK's own type")]
+fn built<I, E>(input: Result<I, BuildError>) -> Outcome<I, E> {
+    input.map_err(SdkError::construction_failure)
 }
 
 /// The fields that an answer to HEAD and one to GET have in common; they share no type.

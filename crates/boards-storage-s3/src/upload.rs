@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use aws_sdk_s3::operation::put_object::PutObjectOutput;
-use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
+use aws_sdk_s3::operation::put_object::builders::PutObjectInputBuilder;
+use aws_sdk_s3::operation::put_object::{PutObjectInput, PutObjectOutput};
 use aws_sdk_s3::primitives::ByteStream as SdkStream;
 use boards_storage_core::{
-    Checksum, Content, Crc64Hasher, Error, ErrorKind, ObjectMetadata, Precondition, Result, StorageKey,
-    UploadOptions,
+    Checksum, Content, Error, ErrorKind, ObjectMetadata, Precondition, Result, StorageKey, UploadOptions,
 };
 use bytes::Bytes;
 
-use crate::body::{Failure, PartReader, stream_body};
+use crate::body::{Failure, stream_body};
 use crate::encoding::{self, Notes};
 use crate::error::{Asked, outcome_unknown};
 use crate::multipart::{Parts, look};
-use crate::settings::PART_BYTES_MAX;
+use crate::pieces::PartReader;
+use crate::settings::{ChecksumChoice, PART_BYTES_MAX};
 use crate::store::{Store, acl_of, checksum_header, etag, quoted};
 
 /// The number of parts that an upload can have.
@@ -52,7 +52,7 @@ pub(crate) async fn upload(
         None => {
             let mut reader = PartReader::new(content.open().await?);
             if !reader.has_more_than(threshold).await? {
-                upload.put(reader.take_held()).await
+                upload.put(reader.take_held().into_bytes()).await
             } else if must_be_single {
                 Err(too_big_for_the_precondition())
             } else {
@@ -81,14 +81,19 @@ impl Upload<'_> {
     /// Sends bytes in one request.
     async fn put(self, bytes: Bytes) -> Result<ObjectMetadata> {
         let size_bytes = bytes.len() as u64;
-        let checksum = Checksum::crc64_nvme(&bytes);
-        let keeps = self.store.keeps_checksums();
+        // The store keeps it, or the provider notes it, or nobody does.
+        let (kept, noted) = match self.store.settings.checksum() {
+            ChecksumChoice::Crc64nvme => (Some(Checksum::crc64_nvme(&bytes)), None),
+            ChecksumChoice::None => (None, Some(Checksum::crc64_nvme(&bytes))),
+            ChecksumChoice::Off => (None, None),
+        };
         let request = self
-            .request(Some(checksum.clone()).filter(|_| !keeps))
-            .set_checksum_crc64_nvme(keeps.then(|| checksum_header(&checksum)))
+            .request(noted)
+            .set_checksum_crc64_nvme(kept.as_ref().map(checksum_header))
             .body(SdkStream::from(bytes));
-        let answer = self.send(request, &Failure::default()).await?;
-        self.answered(&answer, size_bytes, Some(checksum).filter(|_| keeps))
+        let sent = self.store.send_put(request).await;
+        let answer = sent.map_err(|error| self.asked().failed(error))?;
+        self.answered(&answer, size_bytes, kept)
     }
 
     /// Sends a stream of known length in one request. No checksum is known before its end.
@@ -97,16 +102,14 @@ impl Upload<'_> {
             Error::invalid_input(format!("{length} bytes are too many")).with_source(source)
         })?;
         let request = self.request(None).content_length(header).body(body);
-        let answer = self.send(request, &failure).await?;
+        let sent = request.send_with(&self.store.client).await;
+        let answer = sent.map_err(|error| failure.or(self.asked().failed(error)))?;
         self.answered(&answer, length, None)
     }
 
-    fn request(self, noted_checksum: Option<Checksum>) -> PutObjectFluentBuilder {
+    fn request(self, noted_checksum: Option<Checksum>) -> PutObjectInputBuilder {
         let notes = self.notes(noted_checksum);
-        let request = self
-            .store
-            .client
-            .put_object()
+        let request = PutObjectInput::builder()
             .bucket(self.store.bucket())
             .key(self.store.full(self.key))
             .set_acl(self.options.access.map(acl_of));
@@ -126,14 +129,8 @@ impl Upload<'_> {
         }
     }
 
-    async fn send(self, request: PutObjectFluentBuilder, failure: &Failure) -> Result<PutObjectOutput> {
-        let sent = if self.store.settings.sign_payload() {
-            request.send().await
-        } else {
-            request.customize().disable_payload_signing().send().await
-        };
-        let asked = Asked::write(&self.options.precondition);
-        sent.map_err(|error| failure.or(asked.failed(error)))
+    fn asked(self) -> Asked {
+        Asked::write(&self.options.precondition)
     }
 
     fn answered(
@@ -167,9 +164,8 @@ impl Upload<'_> {
         let sizes = PartSizes::of(self.store, length)?;
         let mut parts = Parts::begin(self.store, self.store.full(self.key), &self.options.into()).await?;
         match self.send_parts(&mut parts, &mut reader, sizes).await {
-            Ok((size_bytes, whole)) => {
-                let keeps = self.store.keeps_checksums();
-                let checksum = Some(whole.finish()).filter(|_| keeps);
+            Ok(size_bytes) => {
+                let checksum = parts.whole_checksum();
                 let completed = parts
                     .complete(&self.options.precondition, checksum.as_ref())
                     .await?;
@@ -189,25 +185,19 @@ impl Upload<'_> {
     }
 
     /// Reads and sends at the same time; at most `concurrency` parts of the first size are in memory.
-    async fn send_parts(
-        self,
-        parts: &mut Parts,
-        reader: &mut PartReader,
-        sizes: PartSizes,
-    ) -> Result<(u64, Crc64Hasher)> {
+    async fn send_parts(self, parts: &mut Parts, reader: &mut PartReader, sizes: PartSizes) -> Result<u64> {
         let budget = sizes.first.saturating_mul(self.store.settings.concurrency);
-        let (mut offset, mut whole) = (0_u64, Crc64Hasher::default());
+        let mut offset = 0_u64;
         for number in 1..=PART_COUNT_MAX {
             let size = sizes.size_of(number);
             parts.wait_for_room(size, budget).await?;
             // What was begun goes on while the next part is read.
-            let Some(bytes) = parts.while_sending(reader.next(size)).await? else {
+            let Some(pieces) = parts.while_sending(reader.next(size)).await? else {
                 parts.wait_for_all().await?;
-                return Ok((offset, whole));
+                return Ok(offset);
             };
-            offset += bytes.len() as u64;
-            whole.update(&bytes);
-            parts.send(number, bytes);
+            offset += pieces.len() as u64;
+            parts.send(number, pieces);
         }
         if reader.has_more_than(0).await? {
             let problem =
@@ -215,7 +205,7 @@ impl Upload<'_> {
             return Err(Error::new(ErrorKind::Rejected, problem).with_help("raise part_size"));
         }
         parts.wait_for_all().await?;
-        Ok((offset, whole))
+        Ok(offset)
     }
 }
 

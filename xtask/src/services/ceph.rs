@@ -209,6 +209,8 @@ rgw_enable_usage_log = false
 rgw_enable_ops_log = false
 rgw_crypt_require_ssl = false
 rgw_thread_pool_size = 64
+rgw_gc_obj_min_wait = 1
+rgw_gc_processor_period = 2
 "
     )
 }

@@ -20,6 +20,15 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
+    /// Only the servers with these names.
+    pub(crate) fn only(names: &[&str]) -> Self {
+        let others = SERVICES.iter().filter(|service| !names.contains(&service.name));
+        Self {
+            without: others.map(|service| service.name.to_owned()).collect(),
+            full: true,
+        }
+    }
+
     fn plan(&self, service: &Service) -> Plan {
         if self.without.iter().any(|name| name == service.name) {
             Plan::LeftOut("by --without")
@@ -140,6 +149,15 @@ impl Session {
 mod tests {
     use super::{Choice, Plan};
     use crate::services::{SERVICES, Weight};
+
+    #[test]
+    fn a_choice_of_names_leaves_all_others_out() {
+        let only = Choice::only(&["ceph"]);
+        for service in SERVICES.iter().filter(|service| !service.is_replaced()) {
+            let is_needed = only.plan(service) == Plan::Needed;
+            assert_eq!(is_needed, service.name == "ceph", "{}", service.name);
+        }
+    }
 
     #[test]
     fn light_servers_are_needed_unless_left_out_and_heavy_ones_are_asked_for() {

@@ -237,3 +237,12 @@ async fn a_missing_bucket_is_no_missing_object() {
     }
     assert_eq!(server.asked().len(), 3, "the bucket is looked at once");
 }
+
+#[tokio::test]
+async fn what_others_stored_as_expires_is_no_error() {
+    for expires in ["never", "Wed, 04 Mar 2026 05:06:07 GMT"] {
+        let found = [("etag", "\"aaa\"".to_owned()), ("expires", expires.to_owned())];
+        let answer = Answer::Full(200, found.to_vec(), "hello".to_owned());
+        assert_eq!(get(answer, |settings| settings).await.expect("read"), "hello");
+    }
+}

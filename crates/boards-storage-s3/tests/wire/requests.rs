@@ -206,6 +206,61 @@ async fn encryption_class_and_checksum_are_headers() {
     );
     assert_eq!(put.header("x-amz-checksum-crc64nvme"), Some(expected.as_str()));
     assert_eq!(put.header("x-amz-meta-boards.checksum"), None);
+    let noted = Checksum::crc64_nvme(b"hello").to_string();
+    let put = put_with(|settings| settings).await;
+    assert_eq!(put.header("x-amz-meta-boards.checksum"), Some(noted.as_str()));
+    let put = put_with(|settings| settings.with_checksum(ChecksumChoice::Off)).await;
+    assert_eq!(put.header("x-amz-meta-boards.checksum"), None);
+    assert_eq!(put.header("x-amz-checksum-crc64nvme"), None);
+}
+
+#[tokio::test]
+async fn the_bytes_are_signed_over_plain_http_unless_that_is_turned_off() {
+    // As `printf hello | sha256sum` says.
+    const HASH: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    let put = put_with(|settings| settings).await;
+    assert_eq!(put.header("x-amz-content-sha256"), Some(HASH));
+    let put = put_with(|settings| settings.with_sign_payload(false)).await;
+    assert_eq!(put.header("x-amz-content-sha256"), Some("UNSIGNED-PAYLOAD"));
+}
+
+#[tokio::test]
+async fn temporary_keys_send_their_token_and_sign_it() {
+    let put = put_with(|mut settings| {
+        settings.session_token = Some(Secret::new("token-of-the-test"));
+        settings
+    })
+    .await;
+    assert_eq!(put.header("x-amz-security-token"), Some("token-of-the-test"));
+    let authorization = put.header("authorization").expect("it is signed");
+    assert!(authorization.contains("x-amz-security-token"), "{authorization}");
+}
+
+#[tokio::test]
+async fn a_part_of_many_pieces_announces_its_length() {
+    const PIECE: usize = 100_000;
+    let created = "<InitiateMultipartUploadResult><UploadId>id-1</UploadId></InitiateMultipartUploadResult>";
+    let script = [answer(200, created), stored(), stored(), answer(200, COMPLETED)];
+    let server = Server::start(script).await;
+    let one_by_one = |mut settings: S3Settings| {
+        settings.multipart_threshold = boards_storage_core::ByteSize::from_bytes(1 << 20);
+        settings.part_size = boards_storage_core::ByteSize::from_bytes(5 << 20);
+        settings.concurrency = 1;
+        settings.with_sign_payload(false)
+    };
+    let provider = server.provider(one_by_one).await;
+    let pieces = (0..60_u8).map(|number| Ok(bytes::Bytes::from(vec![number; PIECE])));
+    let sent: Vec<u8> = (0..60_u8).flat_map(|number| vec![number; PIECE]).collect();
+    let content = Content::from_stream(None, futures_util::stream::iter(pieces));
+    provider
+        .upload(&key("a"), content, &UploadOptions::default())
+        .await
+        .expect("stored");
+    let asked = server.asked();
+    assert_eq!(asked[1].header("content-length"), Some("5242880"));
+    assert_eq!(asked[1].header("transfer-encoding"), None);
+    assert_eq!(asked[1].body, sent[..5 << 20]);
+    assert_eq!(asked[2].body, sent[5 << 20..]);
 }
 
 #[tokio::test]

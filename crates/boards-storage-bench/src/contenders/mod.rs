@@ -1,28 +1,31 @@
-//! Who is measured, and how each is set up.
+//! Who is measured, and how each does the work.
 //!
-//! Each contender works as its documentation suggests, in a folder of its own. None is given a knob that another of
-//! them lacks: OpenDAL always syncs the file on close, which costs nothing on tmpfs; with `--fsync` object_store and
-//! boards-storage sync files and folders too.
+//! Each contender works as its documentation suggests, in a place of its own. None is given a knob that another of
+//! them lacks; what each checks and keeps is said beside the table.
 
-use std::path::Path;
-use std::sync::Arc;
+pub(crate) mod local;
+#[cfg(feature = "s3")]
+pub(crate) mod s3;
 
 use async_trait::async_trait;
 use boards_storage_core::{
     CallOptions, Content, ContentType, DeleteOptions, DownloadOptions, ListOptions, ObjectAttributes,
-    StorageKey, StorageProvider, UploadOptions,
+    SharedProvider, StorageKey, UploadOptions,
 };
-use boards_storage_local::{LocalProvider, LocalSettings};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use object_store::local::LocalFileSystem;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use object_store::{
+    Attributes, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, WriteMultipart,
+};
 
 /// Any error: a benchmark stops at the first.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// The greatest object that is read into memory.
 const WHOLE_BYTES_MAX: usize = 16 << 20;
+
+/// The content type of what is stored, where a contender keeps one.
+const CONTENT_TYPE: &str = "image/png";
 
 /// One store under measurement.
 #[async_trait]
@@ -37,7 +40,7 @@ pub(crate) trait Contender: Send + Sync {
     fn keeps(&self) -> &'static str;
     /// Stores bytes.
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()>;
-    /// Reads an object into memory and returns its length.
+    /// Reads an object into memory, in one piece, and returns its length.
     async fn get(&self, key: &str) -> Result<usize>;
     /// Returns an object's length from its metadata.
     async fn stat(&self, key: &str) -> Result<u64>;
@@ -51,67 +54,22 @@ pub(crate) trait Contender: Send + Sync {
     async fn delete(&self, key: &str) -> Result<()>;
 }
 
-/// Returns all contenders, each with a folder below `path`.
-pub(crate) async fn all(path: &Path, fsync: bool) -> Result<Vec<Arc<dyn Contender>>> {
-    let settings = |name: &str| {
-        let settings = LocalSettings::new(path.join(name));
-        if fsync { settings } else { settings.without_fsync() }
-    };
-    let full = LocalProvider::open("full", settings("full")).await?;
-    let plain = LocalProvider::open("plain", settings("plain").without_checksum()).await?;
-    for name in ["object_store", "opendal", "opendal-atomic", "opendal-temporary"] {
-        tokio::task::block_in_place(|| create(&path.join(name)))?;
-    }
-    let text = |name: &str| path.join(name).display().to_string();
-    let fs = || opendal::services::Fs::default();
-    let in_place = opendal::Operator::new(fs().root(&text("opendal")))?;
-    let atomic = fs()
-        .root(&text("opendal-atomic"))
-        .atomic_write_dir(&text("opendal-temporary"));
-    // What the file's name says already needs no sidecar.
-    let inferred = ObjectAttributes::default().with_content_type(ContentType::parse("image/png")?);
-    Ok(vec![
-        Arc::new(Ours {
-            name: "boards-storage",
-            provider: full,
-            attributes: attributes()?,
-        }),
-        Arc::new(Ours {
-            name: "boards-storage plain",
-            provider: plain,
-            attributes: inferred,
-        }),
-        Arc::new(Arrow(
-            LocalFileSystem::new_with_prefix(path.join("object_store"))?.with_fsync(fsync),
-        )),
-        Arc::new(OpenDal {
-            name: "OpenDAL in place",
-            operator: in_place,
-        }),
-        Arc::new(OpenDal {
-            name: "OpenDAL atomic",
-            operator: opendal::Operator::new(atomic)?,
-        }),
-    ])
-}
-
-#[expect(clippy::disallowed_methods, reason = "the caller says that it blocks")]
-fn create(path: &Path) -> std::io::Result<()> {
-    std::fs::create_dir(path)
-}
-
-fn attributes() -> Result<ObjectAttributes> {
-    Ok(ObjectAttributes::default()
-        .with_content_type(ContentType::parse("image/png")?)
-        .with_user_metadata("board", "board_123")
-        .with_user_metadata("prompt", "a lighthouse at dusk, oil on canvas"))
-}
-
-/// The local provider.
+/// A provider of boards-storage.
 struct Ours {
     name: &'static str,
-    provider: LocalProvider,
+    keeps: &'static str,
+    provider: SharedProvider,
     attributes: ObjectAttributes,
+}
+
+impl Ours {
+    async fn upload(&self, key: &str, content: Content) -> Result<()> {
+        let options = UploadOptions::default().with_attributes(self.attributes.clone());
+        self.provider
+            .upload(&StorageKey::parse(key)?, content, &options)
+            .await?;
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -125,19 +83,11 @@ impl Contender for Ours {
     }
 
     fn keeps(&self) -> &'static str {
-        if self.attributes.user_metadata.is_empty() {
-            "checksums off, so no sidecar: atomic; etag never repeats; content type by the name; no checksum"
-        } else {
-            "atomic; etag never repeats; content type and user metadata kept; CRC-64 kept and checked on full reads"
-        }
+        self.keeps
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
-        let options = UploadOptions::default().with_attributes(self.attributes.clone());
-        self.provider
-            .upload(&StorageKey::parse(key)?, Content::from_bytes(bytes), &options)
-            .await?;
-        Ok(())
+        self.upload(key, Content::from_bytes(bytes)).await
     }
 
     async fn get(&self, key: &str) -> Result<usize> {
@@ -157,13 +107,8 @@ impl Contender for Ours {
     }
 
     async fn put_stream(&self, key: &str, piece: Bytes, count: usize) -> Result<()> {
-        let options = UploadOptions::default().with_attributes(self.attributes.clone());
         let pieces = futures_util::stream::iter((0..count).map(move |_| Ok(piece.clone())));
-        let content = Content::from_stream(None, pieces);
-        self.provider
-            .upload(&StorageKey::parse(key)?, content, &options)
-            .await?;
-        Ok(())
+        self.upload(key, Content::from_stream(None, pieces)).await
     }
 
     async fn get_stream(&self, key: &str) -> Result<u64> {
@@ -198,38 +143,51 @@ impl Contender for Ours {
     }
 }
 
-/// object_store's local file system.
-struct Arrow(LocalFileSystem);
+/// A store of object_store.
+struct Arrow<S> {
+    store: S,
+    keeps: &'static str,
+    attributes: Attributes,
+    /// The size of the parts of a large object; none for its own.
+    part_bytes: Option<usize>,
+    /// How many parts are under way at a time.
+    concurrency: usize,
+}
 
 #[async_trait]
-impl Contender for Arrow {
+impl<S: ObjectStore> Contender for Arrow<S> {
     fn name(&self) -> &'static str {
         "object_store"
     }
 
     fn keeps(&self) -> &'static str {
-        "atomic; refuses metadata; no checksum"
+        self.keeps
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
-        self.0.put(&key.into(), bytes.into()).await?;
+        let options = PutOptions::from(self.attributes.clone());
+        self.store.put_opts(&key.into(), bytes.into(), options).await?;
         Ok(())
     }
 
     async fn get(&self, key: &str) -> Result<usize> {
-        Ok(self.0.get(&key.into()).await?.bytes().await?.len())
+        Ok(self.store.get(&key.into()).await?.bytes().await?.len())
     }
 
     async fn stat(&self, key: &str) -> Result<u64> {
-        Ok(self.0.head(&key.into()).await?.size)
+        Ok(self.store.head(&key.into()).await?.size)
     }
 
     async fn put_stream(&self, key: &str, piece: Bytes, count: usize) -> Result<()> {
-        let upload = self.0.put_multipart(&key.into()).await?;
-        // As the documentation of `WriteMultipart` suggests, with its own chunk size.
-        let mut writer = WriteMultipart::new(upload);
+        let options = PutMultipartOptions::from(self.attributes.clone());
+        let upload = self.store.put_multipart_opts(&key.into(), options).await?;
+        // As the documentation of `WriteMultipart` suggests.
+        let mut writer = match self.part_bytes {
+            Some(part_bytes) => WriteMultipart::new_with_chunk_size(upload, part_bytes),
+            None => WriteMultipart::new(upload),
+        };
         for _ in 0..count {
-            writer.wait_for_capacity(8).await?;
+            writer.wait_for_capacity(self.concurrency).await?;
             writer.put(piece.clone());
         }
         writer.finish().await?;
@@ -237,7 +195,7 @@ impl Contender for Arrow {
     }
 
     async fn get_stream(&self, key: &str) -> Result<u64> {
-        let mut stream = self.0.get(&key.into()).await?.into_stream();
+        let mut stream = self.store.get(&key.into()).await?.into_stream();
         let mut total = 0;
         while let Some(piece) = stream.next().await {
             total += piece?.len() as u64;
@@ -246,22 +204,29 @@ impl Contender for Arrow {
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
-        Ok(self.0.delete(&key.into()).await?)
+        Ok(self.store.delete(&key.into()).await?)
     }
 
     async fn list(&self, folder: &str) -> Result<usize> {
-        let entries = self.0.list(Some(&folder.into()));
+        let entries = self.store.list(Some(&folder.into()));
         Ok(entries
             .try_fold(0, |count, _entry| async move { Ok(count + 1) })
             .await?)
     }
 }
 
-/// OpenDAL's file system service: in place as it is by default (a reader can see a half-written object), or with a
-/// folder for atomic writes.
+/// A service of OpenDAL.
 struct OpenDal {
     name: &'static str,
+    keeps: &'static str,
     operator: opendal::Operator,
+    content_type: Option<&'static str>,
+    /// The size of the parts in which a large object is written; none for one write per piece.
+    part_bytes: Option<usize>,
+    /// How many parts are under way at a time.
+    concurrency: usize,
+    /// The size of the pieces in which a large object is read; none for one request.
+    read_bytes: Option<usize>,
 }
 
 #[async_trait]
@@ -271,20 +236,20 @@ impl Contender for OpenDal {
     }
 
     fn keeps(&self) -> &'static str {
-        if self.name.ends_with("atomic") {
-            "atomic; user metadata only, as extended attributes (not used here); no checksum"
-        } else {
-            "not atomic; user metadata only, as extended attributes (not used here); no checksum"
-        }
+        self.keeps
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
-        self.operator.write(key, bytes).await?;
+        let mut write = self.operator.write_with(key, bytes);
+        if let Some(content_type) = self.content_type {
+            write = write.content_type(content_type);
+        }
+        write.await?;
         Ok(())
     }
 
     async fn get(&self, key: &str) -> Result<usize> {
-        Ok(self.operator.read(key).await?.len())
+        Ok(self.operator.read(key).await?.to_bytes().len())
     }
 
     async fn stat(&self, key: &str) -> Result<u64> {
@@ -292,7 +257,14 @@ impl Contender for OpenDal {
     }
 
     async fn put_stream(&self, key: &str, piece: Bytes, count: usize) -> Result<()> {
-        let mut writer = self.operator.writer(key).await?;
+        let mut writer = self.operator.writer_with(key).concurrent(self.concurrency);
+        if let Some(part_bytes) = self.part_bytes {
+            writer = writer.chunk(part_bytes);
+        }
+        if let Some(content_type) = self.content_type {
+            writer = writer.content_type(content_type);
+        }
+        let mut writer = writer.await?;
         for _ in 0..count {
             writer.write(piece.clone()).await?;
         }
@@ -301,9 +273,11 @@ impl Contender for OpenDal {
     }
 
     async fn get_stream(&self, key: &str) -> Result<u64> {
-        // The fastest of the chunk sizes 256 KiB to 8 MiB here.
-        let reader = self.operator.reader_with(key).chunk(1 << 20).await?;
-        let mut stream = reader.into_bytes_stream(..).await?;
+        let mut reader = self.operator.reader_with(key);
+        if let Some(read_bytes) = self.read_bytes {
+            reader = reader.chunk(read_bytes);
+        }
+        let mut stream = reader.await?.into_bytes_stream(..).await?;
         let mut total = 0;
         while let Some(piece) = stream.next().await {
             total += piece?.len() as u64;
@@ -321,4 +295,9 @@ impl Contender for OpenDal {
             |count, entry: opendal::Entry| async move { Ok(count + usize::from(entry.metadata().is_file())) };
         Ok(entries.try_fold(0, count).await?)
     }
+}
+
+/// The attributes of what is stored in one piece of metadata alone.
+fn typed() -> Result<ObjectAttributes> {
+    Ok(ObjectAttributes::default().with_content_type(ContentType::parse(CONTENT_TYPE)?))
 }

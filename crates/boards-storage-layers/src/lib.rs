@@ -69,7 +69,8 @@ mod timeout;
 mod tracing;
 
 pub use self::metrics::{
-    METRICS, MetricDescription, MetricKind, Metrics, MetricsLayer, describe_metrics, publish_utilization,
+    LatencyHistogram, METRICS, MetricDescription, MetricKind, Metrics, MetricsLayer, describe_metrics,
+    publish_utilization,
 };
 pub use self::tracing::TracingLayer;
 pub use audit::*;

@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
@@ -29,7 +31,11 @@ impl Collector {
         let endpoint = format!("http://{}/v1/traces", listener.local_addr()?);
         let spans = Spans::default();
         let task = tokio::spawn(serve(listener, Arc::clone(&spans)));
-        Ok(Self { endpoint, spans, task })
+        Ok(Self {
+            endpoint,
+            spans,
+            task,
+        })
     }
 
     pub fn endpoint(&self) -> &str {
@@ -124,7 +130,10 @@ fn show_below(spans: &[Span], span: &Span, depth: usize) {
 /// Checks that all is within the caller's trace: each call a child of its span, each attempt a child of its call.
 pub fn check(spans: &[Span], trace_parent: &str) -> Result<(), Box<dyn Error>> {
     let mut fields = trace_parent.split('-').skip(1);
-    let (trace, caller) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+    let (trace, caller) = (
+        fields.next().unwrap_or_default(),
+        fields.next().unwrap_or_default(),
+    );
     let within: Vec<&Span> = spans.iter().filter(|span| hex(&span.trace_id) == trace).collect();
     let mut calls = Vec::new();
     for operation in ["upload", "download"] {
@@ -135,7 +144,9 @@ pub fn check(spans: &[Span], trace_parent: &str) -> Result<(), Box<dyn Error>> {
             })
         };
         let call = named(false).ok_or(format!("there is no call of {operation} in the caller's trace"))?;
-        let attempt = named(true).ok_or(format!("there is no attempt of {operation} in the caller's trace"))?;
+        let attempt = named(true).ok_or(format!(
+            "there is no attempt of {operation} in the caller's trace"
+        ))?;
         if attempt.parent_span_id != call.span_id {
             return Err(format!("the attempt of {operation} is no child of its call").into());
         }
@@ -150,7 +161,11 @@ pub fn check(spans: &[Span], trace_parent: &str) -> Result<(), Box<dyn Error>> {
             return Err(format!("the call {} is not below the caller's span", call.name).into());
         }
     }
-    println!("{} spans, {} of them in the caller's trace {trace}", spans.len(), within.len());
+    println!(
+        "{} spans, {} of them in the caller's trace {trace}",
+        spans.len(),
+        within.len()
+    );
     Ok(())
 }
 

@@ -11,8 +11,8 @@ mod collector;
 use std::error::Error;
 use std::time::Duration;
 
-use boards_storage::prelude::*;
 use boards_storage::CallContext;
+use boards_storage::prelude::*;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
@@ -46,7 +46,9 @@ async fn export_to(endpoint: &str) -> Result<(), Box<dyn Error>> {
     // The exporter's own HTTP client has spans too, which would be exported in turn.
     let ours = Targets::new().with_target("boards_storage", LevelFilter::DEBUG);
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("boards-storage"));
-    tracing_subscriber::registry().with(layer.with_filter(ours)).init();
+    tracing_subscriber::registry()
+        .with(layer.with_filter(ours))
+        .init();
     store_and_read().await?;
     // Spans leave in batches, from a thread of their own: the last ones leave now.
     tokio::task::spawn_blocking(move || provider.shutdown()).await??;

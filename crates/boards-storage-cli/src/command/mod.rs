@@ -16,6 +16,7 @@ mod put_resume;
 mod rm;
 mod route;
 mod stats;
+mod stats_operations;
 mod survey;
 mod url;
 

@@ -1,4 +1,4 @@
-//! `stats`: what is stored, by provider, tenant and type; once, or again and again.
+//! `stats`: what is stored, by provider, tenant and type, and what was done of late; once, or again and again.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use boards_storage::{
 use clap::Args;
 use serde::Serialize;
 
+use super::stats_operations::{Looker, Operations};
 use crate::arguments::parsed;
 use crate::errors::Result;
 use crate::output::{Output, Screen, Table, size_cell};
@@ -21,15 +22,21 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 const INTERVAL_MAX: Duration = Duration::from_hours(1);
 
-/// Show what is stored, by provider, tenant and type
+/// Show what is stored, by provider, tenant and type, and what was done of late
 ///
-/// Every version that is not deleted counts, old ones too, at each provider that has it. In a pipe the columns are
-/// separated by tabs, without headlines and totals, with exact sizes, and the first one names the table.
+/// Every version that is not deleted counts as stored, old ones too, at each provider that has it. What was done is
+/// added up from the audit log, whichever process did it: how often, which part the store failed, how many bytes went
+/// in and out, and how long it took until the end of the stream. In a pipe the columns are separated by tabs, without
+/// headlines and totals, with exact sizes and times in seconds, and the first one names the table.
 #[derive(Debug, Args)]
 pub(crate) struct Stats {
     /// Only this tenant's [default: every tenant's]
     #[arg(long, value_name = "TENANT", value_parser = parsed::<TenantId>)]
     tenant: Option<TenantId>,
+
+    /// How far back to look at what was done, such as 5m or 24h [default: 15m]
+    #[arg(long, value_name = "DURATION", value_parser = since)]
+    since: Option<Duration>,
 
     /// Show it again and again, until it is interrupted or nobody reads it
     ///
@@ -42,6 +49,17 @@ pub(crate) struct Stats {
     interval: Option<Duration>,
 }
 
+/// How far back what was done is looked at by default.
+const SINCE: Duration = Duration::from_mins(15);
+
+/// Parses how far back to look.
+fn since(text: &str) -> Result<Duration, String> {
+    match FriendlyDuration::parse(text).map(FriendlyDuration::get) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        Ok(_) | Err(_) => Err("it is not a duration, such as 5m or 24h".to_owned()),
+    }
+}
+
 /// Parses how often to look.
 fn interval(text: &str) -> Result<Duration, String> {
     match FriendlyDuration::parse(text).map(FriendlyDuration::get) {
@@ -52,12 +70,15 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 impl Stats {
     pub(super) async fn run(self, session: &mut Session) -> Result<()> {
-        let storage = settings::open(session).await?;
+        let loaded = settings::find(&session.global).await?.load()?;
+        let back = self.since.unwrap_or(SINCE);
+        let looker = Looker::open(&loaded.settings.storage, back, self.tenant.clone()).await?;
+        let storage = settings::open_settings(loaded.settings.storage, session).await?;
         let output = &mut session.output;
         if self.watch {
-            self.watch(&storage, output).await?;
+            self.watch(&storage, &looker, output).await?;
         } else {
-            let figures = self.look(&storage).await?;
+            let figures = self.look(&storage, &looker).await?;
             if output.json {
                 output.json(&figures)?;
             } else {
@@ -65,12 +86,13 @@ impl Stats {
                 lines.iter().try_for_each(|line| output.line(line))?;
             }
         }
+        looker.close().await?;
         storage.close().await?;
         Ok(())
     }
 
     /// Shows it until the future is dropped, or the output is closed.
-    async fn watch(&self, storage: &StorageManager, output: &mut Output) -> Result<()> {
+    async fn watch(&self, storage: &StorageManager, looker: &Looker, output: &mut Output) -> Result<()> {
         let every = self.interval.unwrap_or(INTERVAL);
         let mut ticks = tokio::time::interval(every);
         // A look that took too long is not made up for.
@@ -78,7 +100,7 @@ impl Stats {
         let mut screen = Screen::default();
         loop {
             ticks.tick().await;
-            let figures = self.look(storage).await?;
+            let figures = self.look(storage, looker).await?;
             if output.json {
                 output.json(&figures)?;
                 output.flush()?;
@@ -95,7 +117,7 @@ impl Stats {
         }
     }
 
-    async fn look(&self, storage: &StorageManager) -> Result<Figures> {
+    async fn look(&self, storage: &StorageManager, looker: &Looker) -> Result<Figures> {
         let utilization = storage.catalog().utilization().await?;
         let is_wanted =
             |key: &UtilizationKey| self.tenant.as_ref().is_none_or(|tenant| key.tenant == *tenant);
@@ -105,6 +127,8 @@ impl Stats {
             .map(|(key, stored)| Stored { key, stored });
         Ok(Figures {
             stored: stored.collect(),
+            operations: looker.look().await?,
+            back: looker.back,
         })
     }
 }
@@ -113,6 +137,10 @@ impl Stats {
 #[derive(Debug, Serialize)]
 struct Figures {
     stored: Vec<Stored>,
+    /// None where the settings keep no audit log that can be read.
+    operations: Option<Operations>,
+    #[serde(skip)]
+    back: Duration,
 }
 
 /// How much of one kind is stored.
@@ -127,6 +155,17 @@ struct Stored {
 impl Figures {
     /// Returns the tables as lines.
     fn lines(&self, output: &Output) -> Vec<String> {
+        let mut lines = self.stored_lines(output);
+        if let Some(operations) = &self.operations {
+            if output.is_terminal {
+                lines.push(String::new());
+            }
+            lines.extend(operations.lines(output, self.back));
+        }
+        lines
+    }
+
+    fn stored_lines(&self, output: &Output) -> Vec<String> {
         let mut table = Table::new(&["PROVIDER", "TENANT", "TYPE", "OBJECTS", "SIZE"]);
         let mut total = Utilization::default();
         for Stored { key, stored } in &self.stored {

@@ -52,6 +52,53 @@ fn what_is_stored_is_told_by_provider_tenant_and_type() {
 }
 
 #[test]
+fn what_was_done_is_added_up_from_the_audit_log() {
+    let place = filled();
+    place.run("cat a").ok().says(&["12"]);
+    place.run("cat nothing").code(3);
+    let told = |line: &str| -> Vec<String> {
+        let said = place.run(line).ok().out;
+        // Without the times, which nobody knows before.
+        said.lines()
+            .filter(|line| line.starts_with("operations\t"))
+            .map(|line| line.split('\t').take(8).collect::<Vec<_>>().join(" "))
+            .collect()
+    };
+    let all = told("stats");
+    for row in [
+        "operations store local 4 0 0 14 0",
+        "operations open local 1 0 0 0 2",
+    ] {
+        assert!(all.iter().any(|found| found == row), "no {row} in {all:#?}");
+    }
+    let refused: Vec<&String> = all.iter().filter(|row| row.contains(" - 1 0 0 0 0")).collect();
+    assert!(
+        !refused.is_empty(),
+        "not found is counted and is no failure: {all:#?}"
+    );
+    let other = told("stats --tenant other --since 1h");
+    assert_eq!(other, ["operations store local 1 0 0 2 0"]);
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(told("stats --since 10ms"), [""; 0]);
+    place.run("stats --since soon").code(2).complains(&["24h"]);
+    let json = place.run("stats --json").ok().json();
+    let done = json["operations"]["done"].as_array().expect("operations");
+    let store = done
+        .iter()
+        .find(|row| row["operation"] == "store")
+        .expect("a store");
+    assert_eq!(
+        (store["count"].as_u64(), store["bytes_in"].as_u64()),
+        (Some(4), Some(14))
+    );
+    assert!(
+        store["duration"]["p50_seconds"]
+            .as_f64()
+            .is_some_and(|time| time > 0.0)
+    );
+}
+
+#[test]
 fn an_empty_storage_has_no_rows() {
     let place = Place::new();
     assert!(!place.run("stats").ok().out.contains("stored\t"));

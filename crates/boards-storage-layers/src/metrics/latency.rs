@@ -42,25 +42,41 @@ fn lowest_at(index: usize) -> u64 {
 }
 
 /// Times that were measured. Its memory is bounded, some 30 KiB, whatever is recorded.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use boards_storage_layers::LatencyHistogram;
+///
+/// let times = LatencyHistogram::default();
+/// times.record(Duration::from_millis(20));
+/// assert_eq!(times.percentiles().map(|found| found.count), Some(1));
+/// ```
 #[derive(Debug)]
-pub(super) struct Latencies {
+pub struct LatencyHistogram {
     counts: Box<[AtomicU64]>,
 }
 
-impl Latencies {
-    pub(super) fn new() -> Self {
+impl Default for LatencyHistogram {
+    fn default() -> Self {
         Self {
             counts: (0..PLACES).map(|_| AtomicU64::new(0)).collect(),
         }
     }
+}
 
-    pub(super) fn record(&self, time: Duration) {
+impl LatencyHistogram {
+    /// Adds a time. One over an hour counts as an hour.
+    pub fn record(&self, time: Duration) {
         let nanoseconds = u64::try_from(time.as_nanos()).map_or(HIGHEST, |exact| exact.min(HIGHEST));
         self.counts[index_of(nanoseconds)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns the percentiles of what was recorded; `None` if nothing was.
-    pub(super) fn percentiles(&self) -> Option<LatencyPercentiles> {
+    /// Returns the percentiles of what was recorded, right to a hundredth; `None` if nothing was.
+    #[must_use]
+    pub fn percentiles(&self) -> Option<LatencyPercentiles> {
         let mut histogram = histogram();
         for (index, count) in self.counts.iter().enumerate() {
             let count = count.load(Ordering::Relaxed);
@@ -107,7 +123,7 @@ mod tests {
 
     #[test]
     fn percentiles_are_right_to_a_hundredth() {
-        let latencies = Latencies::new();
+        let latencies = LatencyHistogram::default();
         assert_eq!(latencies.percentiles(), None);
         for milliseconds in 1..=1000 {
             latencies.record(Duration::from_millis(milliseconds));
@@ -127,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_time_beyond_the_bounds_is_counted_at_the_edge() {
-        let latencies = Latencies::new();
+        let latencies = LatencyHistogram::default();
         latencies.record(Duration::ZERO);
         latencies.record(Duration::MAX);
         let found = latencies.percentiles().expect("recorded");

@@ -11,7 +11,7 @@ use boards_storage_core::{
 };
 use metrics::{Counter, Gauge, Histogram, SharedString};
 
-use super::latency::Latencies;
+use super::latency::LatencyHistogram;
 use super::names::{self, Names};
 
 /// Counts one operation of one provider on one level.
@@ -24,7 +24,7 @@ pub(super) struct Series {
     retries: OnceLock<Counter>,
     ends: [OnceLock<End>; EndKind::COUNT],
     bytes: [OnceLock<Bytes>; Direction::ALL.len()],
-    answers: Latencies,
+    answers: LatencyHistogram,
     /// Made when the first stream is returned.
     streams: OnceLock<Streams>,
 }
@@ -44,7 +44,7 @@ struct Bytes {
 
 #[derive(Debug)]
 struct Streams {
-    latencies: Latencies,
+    latencies: LatencyHistogram,
     answers: Histogram,
 }
 
@@ -59,7 +59,7 @@ impl Series {
             retries: OnceLock::new(),
             ends: [const { OnceLock::new() }; EndKind::COUNT],
             bytes: [const { OnceLock::new() }; Direction::ALL.len()],
-            answers: Latencies::new(),
+            answers: LatencyHistogram::default(),
             streams: OnceLock::new(),
             key,
         }
@@ -107,7 +107,7 @@ impl Series {
         self.streams.get_or_init(|| {
             let [provider, op] = labels(&self.key);
             Streams {
-                latencies: Latencies::new(),
+                latencies: LatencyHistogram::default(),
                 answers: metrics::histogram!(self.names.answer, "provider" => provider, "op" => op),
             }
         })
@@ -171,7 +171,7 @@ impl Series {
             (LatencySpan::Answer, Some(&self.answers)),
             (LatencySpan::Stream, streams),
         ] {
-            if let Some(percentiles) = latencies.and_then(Latencies::percentiles) {
+            if let Some(percentiles) = latencies.and_then(LatencyHistogram::percentiles) {
                 let key = LatencyKey {
                     series: self.key.clone(),
                     span,

@@ -90,10 +90,8 @@ fn check(expression: &str) -> BTreeSet<&'static str> {
         let metric = metric.unwrap_or_else(|| panic!("there is no {name}: {expression}"));
         names.insert(metric.name);
         for (label, value) in matchers {
-            assert!(
-                metric.labels.contains(&label.as_str()),
-                "{name} has no label {label}"
-            );
+            let exists = metric.labels.contains(&label.as_str()) || ADDED.contains(&label.as_str());
+            assert!(exists, "{name} has no label {label}");
             value.split('|').for_each(|value| check_value(&label, value));
         }
         for label in grouped_by(expression) {
@@ -109,7 +107,7 @@ fn check_value(label: &str, value: &str) {
     let exists = match label {
         "outcome" => EndKind::all().any(|end| end.name() == value),
         "direction" => Direction::ALL.iter().any(|direction| direction.name() == value),
-        "provider" => true,
+        "provider" | "le" => true,
         _ if value.starts_with('$') => true,
         "op" => OperationKind::ALL.iter().any(|kind| kind.name() == value),
         _ => false,

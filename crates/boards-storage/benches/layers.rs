@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask bench layers [--markdown]`
 
+#[path = "../tests/cost/operations.rs"]
 mod operations;
 
 use std::alloc::System;

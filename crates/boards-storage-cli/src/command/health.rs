@@ -39,9 +39,11 @@ impl Health {
     pub(super) async fn run(self, session: &mut Session) -> Result<()> {
         let settings = settings::find(&session.global).await?.load()?.settings.storage;
         let survey = Survey::open(settings, session).await?;
-        while self.watch {
-            show(&mut session.output, &self.look(&survey).await)?;
-            tokio::time::sleep(Duration::from_secs(self.every)).await;
+        if self.watch {
+            loop {
+                show(&mut session.output, &self.look(&survey).await)?;
+                tokio::time::sleep(Duration::from_secs(self.every)).await;
+            }
         }
         let report = self.look(&survey).await;
         write(&mut session.output, &report)?;

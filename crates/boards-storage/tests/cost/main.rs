@@ -1,6 +1,5 @@
 //! What the whole default stack costs: the allocations of each small operation. Times are in `docs/performance.md`.
 
-#[path = "../../benches/operations.rs"]
 mod operations;
 
 use std::alloc::System;

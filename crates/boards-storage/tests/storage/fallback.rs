@@ -268,7 +268,7 @@ async fn a_write_whose_fate_at_home_is_unknown_becomes_one_version_and_its_bytes
         assert_eq!((stored.storage_provider.as_str(), stored.version), ("spare", 1));
         assert_eq!(places.objects("main"), 1, "it had arrived");
         let versions = places.manager.list_versions(locate("a")).await.expect("listed");
-        assert_eq!(versions, [stored.clone()]);
+        assert_eq!(versions, std::slice::from_ref(&stored));
         // What may still be on its way is left for a while.
         places.clock.advance(Duration::from_secs(599));
         let report = places.manager.reap(1000).await.expect("reaped");

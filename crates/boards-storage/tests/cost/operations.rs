@@ -14,7 +14,7 @@ const CONTENT: Bytes = Bytes::from_static(b"hello");
 
 /// A small operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Small {
+pub(crate) enum Small {
     Metadata,
     Exists,
     Download,
@@ -23,7 +23,7 @@ pub enum Small {
 }
 
 impl Small {
-    pub const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Metadata,
         Self::Exists,
         Self::Download,
@@ -31,7 +31,7 @@ impl Small {
         Self::Delete,
     ];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Metadata => "metadata",
             Self::Exists => "exists",
@@ -43,7 +43,7 @@ impl Small {
 }
 
 /// Returns a memory store with one object, bare and with the layers that a program gets by default.
-pub async fn stores() -> (SharedProvider, SharedProvider) {
+pub(crate) async fn stores() -> (SharedProvider, SharedProvider) {
     let memory: SharedProvider = MemoryProvider::new();
     let stack = default_layers(&ResilienceSettings::default(), Some(&Metrics::default()))
         .around("main", Arc::clone(&memory));
@@ -51,12 +51,12 @@ pub async fn stores() -> (SharedProvider, SharedProvider) {
     (memory, Arc::new(stack))
 }
 
-pub fn key() -> StorageKey {
+pub(crate) fn key() -> StorageKey {
     StorageKey::parse("acme/image/b1/a1/original.png").expect("a key")
 }
 
 /// Runs an operation once and makes sure that it did what it says.
-pub async fn run(provider: &SharedProvider, small: Small, key: &StorageKey) {
+pub(crate) async fn run(provider: &SharedProvider, small: Small, key: &StorageKey) {
     match small {
         Small::Metadata => {
             let metadata = provider.metadata(key, &CallOptions::default()).await;

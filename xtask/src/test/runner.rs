@@ -65,7 +65,7 @@ impl Runner {
                 nextest_and_suites(workspace, &selection, filter, Ignored::Uncounted)
             }
             // The flags of a runner mean nothing to a suite.
-            (Self::Nextest, None) => nextest(workspace, &selection, Ignored::Uncounted),
+            (Self::Nextest, None) => some(nextest(workspace, &selection, Ignored::Uncounted)?),
             (Self::CargoTest, _) => self.run(workspace, &selection, Ignored::Uncounted),
         }
     }
@@ -188,13 +188,18 @@ fn nextest_and_suites(
 ) -> Result<Tally> {
     let suites = suites::find(workspace, selection)?;
     let exclusion = suites::exclusion();
-    // Filters are met beside the expression; that nothing else is left need not be a mistake.
-    let others = ["--no-tests", "pass", "-E", &exclusion];
+    // Filters are met beside the expression.
+    let others = ["-E", &exclusion];
     let filters: Vec<_> = filter.into_iter().collect();
     let mut tally = nextest(workspace, &[selection, &others, &filters].concat(), ignored)?;
     for suite in &suites {
         tally.add(suites::run(workspace, suite, filter)?);
     }
+    some(tally)
+}
+
+/// Refuses a run in which no test was chosen.
+fn some(tally: Tally) -> Result<Tally> {
     if tally.passed + tally.failed == 0 && tally.skipped.is_empty() {
         bail!("no test was chosen: check the names of packages and tests");
     }
@@ -209,6 +214,9 @@ fn nextest(workspace: &Workspace, selection: &[&str], ignored: Ignored) -> Resul
         "--no-fail-fast",
         "--success-output",
         "immediate",
+        // All that is chosen may be in suites.
+        "--no-tests",
+        "pass",
     ];
     let mut command = workspace.cargo(&[&arguments, selection].concat());
     let mut reader = NextestReader::default();
@@ -282,7 +290,7 @@ fn ignore_reasons(binary: &Path, folder: &Path, tests: &[String]) -> Vec<Skipped
 mod tests {
     use std::process::{Command, ExitStatus};
 
-    use super::{Narrowed, is_package_choice, judge};
+    use super::{Narrowed, is_package_choice, judge, some};
     use crate::tally::Tally;
 
     #[track_caller]
@@ -327,6 +335,13 @@ mod tests {
         check_narrowed(&["one", "two"], None);
         check_narrowed(&["-E", "test(x)"], None);
         check_narrowed(&["--test", "live"], None);
+    }
+
+    #[test]
+    fn a_run_of_no_test_is_refused() {
+        assert!(some(Tally::default()).is_err());
+        assert!(some(Tally::passed_once()).is_ok());
+        assert!(some(Tally::skipped_once("kill", "no strace")).is_ok());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use crate::world::{World, check_kind, image, in_pieces, locate, stream};
 
 /// What the manager has that is no artifact operation.
-const NO_OPERATIONS: [&str; 1] = ["close"];
+const NO_OPERATIONS: [&str; 3] = ["check_health", "close", "metrics"];
 
 /// Which operation each of the manager's methods is.
 const METHODS: [(&str, AuditOperation); 14] = [

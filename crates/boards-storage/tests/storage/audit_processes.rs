@@ -21,10 +21,6 @@ const WORK: &str = "AUDIT_TEST_WORK";
 const FOLDER: &str = "AUDIT_TEST_FOLDER";
 
 /// Starts this program again to do some work in a folder.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the parent hands the child its work by the environment"
-)]
 fn start(folder: &Path, work: &str) -> Child {
     Command::new(std::env::current_exe().expect("this program"))
         .args([

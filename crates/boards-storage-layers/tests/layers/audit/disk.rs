@@ -4,7 +4,11 @@ use std::io::Write;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use boards_storage_core::*;
+use boards_storage_core::{
+    ArtifactQuery, ArtifactRecord, AuditHead, AuditSink, Begun, Catalog, CatalogPage, DeleteTarget, Error,
+    ErrorKind, Intent, MemoryCatalog, NewIntent, Result, StorageKey, StoredObject, Tombstone, Utilization,
+    UtilizationKey, VariantIdentity, VersionId, VersionSelector, async_trait,
+};
 use jiff::Timestamp;
 
 use super::{Log, append, events, file, read};

@@ -244,7 +244,10 @@ async fn tail(
         listing.add(&mut session.output, entry)?;
     }
     listing.write(&mut session.output)?;
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         session.output.flush()?;
         while let Some(entry) = later.next().await? {
             listing.add(&mut session.output, &entry)?;
@@ -253,7 +256,6 @@ async fn tail(
         session.output.flush()?;
         tokio::time::sleep(FOLLOW_PAUSE).await;
     }
-    Ok(())
 }
 
 async fn query(

@@ -106,6 +106,7 @@ async fn check_rows_of_version_1(catalog: &SqliteCatalog) {
         .await
         .expect("asked")
         .expect("it is there");
+    assert_eq!((record.home.as_str(), record.is_displaced()), ("main", false));
     assert_eq!(
         (
             record.version,
@@ -127,7 +128,6 @@ async fn check_rows_of_version_1(catalog: &SqliteCatalog) {
         (record.digest_state, record.created_at),
         (DigestState::Verified, second(1))
     );
-    assert_eq!((record.home.as_str(), record.is_displaced()), ("main", false));
     let places: Vec<_> = record
         .replicas
         .iter()

@@ -217,7 +217,12 @@ async fn run(inner: Weak<Inner>, settings: HealthSettings) {
 
 /// Spreads the rounds of many processes that began together.
 fn jittered(interval: Duration) -> Duration {
-    let random = Uuid::new_v4().as_u128() as u32;
+    // Of a random id the first four bytes are random.
+    let id = Uuid::new_v4();
+    let random = id
+        .as_bytes()
+        .first_chunk()
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes));
     let between = f64::from(random) / f64::from(u32::MAX);
     interval.mul_f64(1.0 + JITTER * (2.0 * between - 1.0))
 }
@@ -312,7 +317,7 @@ impl HealthBoard {
         let (change, state) = {
             let mut health = entry.health.lock().unwrap_or_else(PoisonError::into_inner);
             let change = health.observe(
-                outcome.as_ref().map(|()| ()),
+                outcome.as_ref().copied(),
                 begun.elapsed(),
                 self.clock.now(),
                 &self.settings,

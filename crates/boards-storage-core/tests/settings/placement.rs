@@ -80,7 +80,7 @@ fn a_list_names_other_providers_each_once() {
     check(
         "  fallback: private",
         "",
-        &["storage.fallback: expected a list of texts, found \"private\""],
+        &["storage.fallback: expected a list, found \"private\""],
         &[],
     );
     check(

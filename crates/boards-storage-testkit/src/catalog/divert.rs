@@ -121,7 +121,7 @@ async fn what_was_given_up_is_cleaned_up_in_its_time(case: Case) -> Result<()> {
     };
     assert_eq!(
         case.second.ended_intents(due, None, 10).await?,
-        [expected.clone()]
+        std::slice::from_ref(&expected)
     );
     assert_eq!(case.catalog.reap_intents(due, None, 10).await?, [expected]);
     case.catalog.abandon(first.version).await?;

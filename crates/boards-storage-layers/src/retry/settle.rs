@@ -125,6 +125,13 @@ pub(super) async fn after_repeat(attempts: &Attempts, policy: &Policy, error: Er
         (Err(found), None) if found.kind() == ErrorKind::NotFound => {
             Ok(Outcome::Delete(DeleteOutcome::Unknown))
         }
+        // What refused it is gone: it may have been its own, and deleted since.
+        (Err(found), _)
+            if found.kind() == ErrorKind::NotFound && error.kind() == ErrorKind::AlreadyExists =>
+        {
+            let why = "what was there then is gone, so nobody can tell whose it was";
+            Err(unknown(attempts, error.kind(), why, found))
+        }
         (Ok(_), _) => Err(attempts.counted(error)),
         (Err(found), _) if found.kind() == ErrorKind::NotFound => Err(attempts.counted(error)),
         (Err(found), _) => {

@@ -300,6 +300,24 @@ async fn a_copy_is_settled() {
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refusal_by_what_is_gone_before_the_look_is_unknown() {
+    let bench = bench();
+    bench
+        .script
+        .push(OperationKind::Upload, Step::FailAfter(timed_out()));
+    let slow = Duration::from_secs(10);
+    bench.script.push(OperationKind::Metadata, Step::Delay(slow));
+    let options = if_absent();
+    let delete = async {
+        tokio::time::sleep(slow / 2).await;
+        let deleted = bench.memory.delete(&key("a"), &DeleteOptions::default()).await;
+        assert_eq!(deleted.expect("deleted"), DeleteOutcome::Existed);
+    };
+    let (uploaded, ()) = futures_util::future::join(upload(&bench, &options), delete).await;
+    assert_eq!(uploaded.expect_err("gone").kind(), ErrorKind::OutcomeUnknown);
+}
+
 /// Copies over one lost answer, and the source is gone when the second attempt comes.
 async fn copy_of_what_went(step: Step, options: &CopyOptions) -> (Bench, Result<ObjectMetadata>) {
     let bench = bench();

@@ -10,10 +10,12 @@ mod kill;
 mod large_transfer;
 mod list_million;
 mod lto_plugin;
+mod model;
 mod msrv;
 mod program;
 mod query_parquet;
 mod relay;
+mod soak;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -32,8 +34,10 @@ const PROOFS: &[Proof] = &[
     large_transfer::PROOF,
     list_million::PROOF,
     lto_plugin::PROOF,
+    model::PROOF,
     msrv::PROOF,
     query_parquet::PROOF,
+    soak::PROOF,
 ];
 
 /// A property that is shown by a long run.

@@ -409,6 +409,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each action")]
     async fn perform(&self, action: &Action, open: &RefCell<Vec<(usize, Call)>>, lies: u64) {
         let manager = &self.manager;
         let set = |artifact: usize, call| *open.borrow_mut() = vec![(artifact, call)];

@@ -114,6 +114,7 @@ impl<'a> Client<'a> {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each action")]
     async fn perform(&self, action: &Action, context: CallContext) {
         match *action {
             Action::Upload {

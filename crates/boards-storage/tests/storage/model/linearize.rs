@@ -32,13 +32,16 @@ pub(crate) trait Thing {
     fn is_known(&self, call: &Self::Call) -> bool;
 }
 
+/// The index of a call, and what the thing could have been then.
+pub(crate) type Unexplained<S> = (usize, Vec<S>);
+
 /// Checks a history; the error is the index of the first call whose answer nothing explains, and what the thing could
 /// have been then.
 pub(crate) fn check<T: Thing>(
     thing: &T,
     start: T::State,
     history: &[Event<T::Call>],
-) -> Result<HashSet<T::State>, (usize, Vec<T::State>)> {
+) -> Result<HashSet<T::State>, Unexplained<T::State>> {
     let mut instants: Vec<(u64, usize)> = Vec::new();
     for (index, event) in history.iter().enumerate() {
         instants.extend([(event.began, index), (event.ended, index)]);

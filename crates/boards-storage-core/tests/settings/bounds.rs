@@ -225,12 +225,12 @@ fn the_breaker_the_limits_and_the_hedge_have_bounds() {
     }
     check_storage(
         &section("breaker", "calls_min: 101"),
-        &["8:36: storage.resilience.breaker: \
+        &["8:37: storage.resilience.breaker: \
            calls_min (101) is more than window_calls (100), so the circuit never opens"],
     );
     check_storage(
         &section("hedge", "delay_max: 1ms"),
-        &["8:34: storage.resilience.hedge: delay_min (5ms) is longer than delay_max (1ms)"],
+        &["8:35: storage.resilience.hedge: delay_min (5ms) is longer than delay_max (1ms)"],
     );
     check(
         &minimal("      resilience: {breaker: {window_calls: 5}}\n", ""),

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use boards_storage_core::{
-    ByteRange, ByteStream, Capabilities, Capability, Checksum, ChecksumAlgorithm, Crc64Hasher, Download,
-    DownloadOptions, DownloadOutcome, ETag, Error, ErrorKind, ListEntry, ListOptions, ListStream, Next,
-    Operation, Outcome, Result, Retry, StorageKey,
+    ByteRange, ByteStream, Capabilities, Capability, ChecksumAlgorithm, Crc64Hasher, Download,
+    DownloadOptions, DownloadOutcome, Error, ErrorKind, ListEntry, ListOptions, ListStream, Next,
+    NotModified, ObjectMetadata, Operation, Outcome, Result, Retry, StorageKey,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -22,11 +22,14 @@ pub(super) fn go_on(policy: &Arc<Policy>, operation: Operation, next: Next, outc
     }
     let breaks = Breaks::new(policy, &operation, next);
     match (operation, outcome) {
-        (Operation::Download { key, options }, Outcome::Download(outcome)) => {
-            Outcome::Download(match DownloadPlan::new(&outcome, breaks.next.capabilities()) {
-                Some(plan) => Box::new(resume_download(*outcome, key, options, plan, breaks)),
-                None => outcome,
-            })
+        (Operation::Download { key, options }, Outcome::Download(mut outcome)) => {
+            if let Some(plan) = DownloadPlan::new(&outcome, breaks.next.capabilities()) {
+                // Taken out and put back, so that the box is used again.
+                let nothing = DownloadOutcome::NotModified(NotModified::default());
+                let opened = std::mem::replace(&mut *outcome, nothing);
+                *outcome = resume_download(opened, key, options, plan, breaks);
+            }
+            Outcome::Download(outcome)
         }
         (Operation::List { options }, Outcome::List(entries)) => {
             Outcome::List(resume_list(entries, options, breaks))
@@ -108,11 +111,11 @@ impl Breaks {
 
 /// What a resumed download must still be.
 struct DownloadPlan {
-    etag: ETag,
-    size_bytes: u64,
+    /// What the first answer said; it has an entity tag.
+    metadata: Arc<ObjectMetadata>,
     range: Range<u64>,
-    /// What the whole must have, with the sum so far; only where the store promises verified reads.
-    running: Option<(Crc64Hasher, Checksum)>,
+    /// The sum so far, where the store promises verified reads; then the metadata has what it must be.
+    running: Option<Crc64Hasher>,
 }
 
 impl DownloadPlan {
@@ -130,16 +133,15 @@ impl DownloadPlan {
         let is_verified = download.is_whole() && capabilities.has(Capability::VerifiedRead);
         let running = match &metadata.checksum {
             Some(checksum) if is_verified => match checksum.algorithm() {
-                ChecksumAlgorithm::Crc64Nvme => Some((Crc64Hasher::default(), checksum.clone())),
+                ChecksumAlgorithm::Crc64Nvme => Some(Crc64Hasher::default()),
                 ChecksumAlgorithm::Crc32c | ChecksumAlgorithm::Md5 | ChecksumAlgorithm::Sha256 => {
                     return None;
                 }
             },
             Some(_) | None => None,
         };
-        Some(Self {
-            etag: metadata.etag.clone()?,
-            size_bytes: metadata.size_bytes,
+        metadata.etag.is_some().then(|| Self {
+            metadata: Arc::clone(metadata),
             range: download.range(),
             running,
         })
@@ -163,7 +165,6 @@ fn resume_download(
                 plan,
                 breaks,
             };
-            let reader = Box::new(reader);
             Box::pin(stream::unfold(reader, |mut reader| async move {
                 let item = reader.next().await?;
                 Some((item, reader))
@@ -230,12 +231,14 @@ impl Reader {
         if length > 0 {
             self.breaks.moved_on();
         }
-        if let Some((hasher, expected)) = &mut self.plan.running {
+        if let Some(hasher) = &mut self.plan.running {
             hasher.update(&piece);
             // Until it is resumed, the provider itself checks the whole.
             if self.left.is_empty() && self.breaks.resumes > 0 {
                 let actual = hasher.finish();
-                if actual != *expected {
+                if let Some(expected) = &self.plan.metadata.checksum
+                    && actual != *expected
+                {
                     let message = format!("the bytes have the checksum {actual} instead of {expected}");
                     self.inner = None;
                     return Err(self.breaks.error(ErrorKind::Corruption, message));
@@ -263,7 +266,7 @@ impl Reader {
     async fn reopen(&mut self) -> Result<ByteStream> {
         let mut options = DownloadOptions::clone(&self.options);
         options.range = Some(ByteRange::from(self.left.clone()));
-        options.if_match = Some(self.plan.etag.clone());
+        options.if_match.clone_from(&self.plan.metadata.etag);
         options.if_none_match = None;
         options.if_modified_since = None;
         let operation = Operation::Download {
@@ -290,7 +293,8 @@ impl Reader {
 
     fn check(&self, download: &Download) -> Result<()> {
         let metadata = download.metadata();
-        if metadata.etag.as_ref() != Some(&self.plan.etag) || metadata.size_bytes != self.plan.size_bytes {
+        let first = &self.plan.metadata;
+        if metadata.etag != first.etag || metadata.size_bytes != first.size_bytes {
             let error = self.breaks.error(
                 ErrorKind::PreconditionFailed,
                 "the object changed while it was read",

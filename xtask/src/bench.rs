@@ -12,9 +12,18 @@ use crate::workspace::Workspace;
 
 const BENCHES: &[Bench] = &[
     Bench {
+        name: "layers",
+        description: "what the default layers cost a small operation: time and allocations",
+        package: "boards-storage",
+        kind: Kind::Target,
+        features: &[],
+        servers: &[],
+    },
+    Bench {
         name: "local",
         description: "the local provider beside its peers: put, get, stat, stream, list",
         package: "boards-storage-bench",
+        kind: Kind::Binary,
         features: &[],
         servers: &[],
     },
@@ -22,21 +31,32 @@ const BENCHES: &[Bench] = &[
         name: "s3",
         description: "the S3 provider beside the AWS SDK, object_store and OpenDAL on Ceph: put, get, stream",
         package: "boards-storage-bench",
+        kind: Kind::Binary,
         features: &["s3"],
         servers: &["ceph"],
     },
 ];
 
-/// A binary of the workspace that measures; it gets its own name as the first argument.
+/// Something of the workspace that measures.
 #[derive(Debug)]
 struct Bench {
     name: &'static str,
     description: &'static str,
     package: &'static str,
+    kind: Kind,
     /// The package's features that it needs.
     features: &'static [&'static str],
     /// The servers that it finds by the same variables as the tests.
     servers: &'static [&'static str],
+}
+
+/// What a benchmark is to Cargo.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// The package's binary; it gets the benchmark's name as the first argument.
+    Binary,
+    /// The package's bench target of that name.
+    Target,
 }
 
 /// Prints the benchmarks.
@@ -57,10 +77,21 @@ pub(crate) fn run(workspace: &Workspace, name: &str, args: &[String]) -> Result<
         .package(bench.package)
         .with_context(|| format!("cannot run the benchmark {name}"))?;
     // The servers are not up while the compiler works.
-    process::run(&mut cargo(workspace, "build", bench))?;
+    let build = match bench.kind {
+        Kind::Binary => &["build", "--release"][..],
+        Kind::Target => &["bench", "--no-run", "--bench", bench.name],
+    };
+    process::run(&mut cargo(workspace, build, bench))?;
     let run = |workspace: &Workspace| {
-        let mut command = cargo(workspace, "run", bench);
-        process::run(command.args(["--", name]).args(args))
+        let mut command = match bench.kind {
+            Kind::Binary => cargo(workspace, &["run", "--release"], bench),
+            Kind::Target => cargo(workspace, &["bench", "--bench", bench.name], bench),
+        };
+        command.arg("--");
+        if let Kind::Binary = bench.kind {
+            command.arg(name);
+        }
+        process::run(command.args(args))
     };
     if bench.servers.is_empty() {
         return run(workspace);
@@ -71,8 +102,9 @@ pub(crate) fn run(workspace: &Workspace, name: &str, args: &[String]) -> Result<
     outcome
 }
 
-fn cargo(workspace: &Workspace, subcommand: &str, bench: &Bench) -> Command {
-    let mut command = workspace.cargo(&[subcommand, "--release", "--package", bench.package]);
+fn cargo(workspace: &Workspace, subcommand: &[&str], bench: &Bench) -> Command {
+    let mut command = workspace.cargo(subcommand);
+    command.args(["--package", bench.package]);
     if !bench.features.is_empty() {
         command.args(["--features", &bench.features.join(",")]);
     }

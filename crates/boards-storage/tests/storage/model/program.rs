@@ -236,7 +236,7 @@ impl Maker {
                 keys: (0..KEYS.len()).filter(|_| self.dice.chance(0.5)).collect(),
             },
             66..=72 => Action::List {
-                prefix: self.dice.pick(&["", "", "", "d/", "e", "x"]),
+                prefix: self.dice.pick::<&str>(&["", "", "", "d/", "e", "x"]),
                 delimiter: *self.dice.pick(&[None, None, Some("/")]),
                 start_after: *self.dice.pick(&[None, None, None, Some("b")]),
                 limit: *self.dice.pick(&[None, None, Some(1), Some(3)]),

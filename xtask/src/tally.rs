@@ -6,6 +6,9 @@ use std::process::ExitCode;
 /// The name of the test binaries that run the conformance suite.
 pub(crate) const CONFORMANCE: &str = "conformance";
 
+/// The names of the others that run the same tests over several providers, each under a name of its own.
+const COMPARED: [&str; 3] = ["faults", "object_store", "transparency"];
+
 /// The counts of one or more test runs.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 #[must_use]
@@ -52,14 +55,14 @@ impl Tally {
         }
     }
 
-    /// Notes a test that passed, if it is one of a conformance suite: `binary suite::group::test`.
+    /// Notes a test that passed, if it is one that runs over several providers: `binary provider::group::test`.
     pub(crate) fn note_passed(&mut self, binary: &str, test: &str) {
         if let Some(ran) = self.conformance_of(binary, test) {
             ran.passed += 1;
         }
     }
 
-    /// Notes a test that failed, if it is one of a conformance suite.
+    /// Notes a test that failed, if it is one that runs over several providers.
     pub(crate) fn note_failed(&mut self, binary: &str, test: &str) {
         if let Some(ran) = self.conformance_of(binary, test) {
             ran.failed += 1;
@@ -67,11 +70,14 @@ impl Tally {
     }
 
     fn conformance_of(&mut self, binary: &str, test: &str) -> Option<&mut Ran> {
-        let crate_name = binary.strip_suffix("::conformance").or_else(|| {
+        let name = match binary.rsplit_once("::") {
+            Some((crate_name, CONFORMANCE)) => crate_name,
+            Some((_, target)) if COMPARED.contains(&target) => binary,
             // `cargo test` says no more than the target's name.
-            (binary == CONFORMANCE).then_some(binary)
-        })?;
-        let suite = (crate_name.to_owned(), test.split_once("::")?.0.to_owned());
+            None if binary == CONFORMANCE => binary,
+            _ => return None,
+        };
+        let suite = (name.to_owned(), test.split_once("::")?.0.to_owned());
         Some(self.conformance.entry(suite).or_default())
     }
 
@@ -105,7 +111,7 @@ impl Tally {
     pub(crate) fn print_skipped(&self) {
         let (suites, others) = self.lines();
         if !suites.is_empty() {
-            println!("\n== conformance: the same tests over each provider");
+            println!("\n== the same tests over each provider");
         }
         suites.iter().for_each(|line| println!("  {line}"));
         if !self.skipped.is_empty() {
@@ -218,6 +224,7 @@ mod tests {
         tally.note_passed("s3::conformance", "garage::list::a");
         tally.note_passed("s3::live", "curl::a");
         tally.note_failed("s3::conformance", "garage::list::b");
+        tally.note_passed("storage::faults", "gcs::get_meets_a_reset");
         let (suites, others) = tally.lines();
         let suites: Vec<_> = suites
             .iter()
@@ -231,6 +238,7 @@ mod tests {
                 "s3: ceph 1 0 3 1 needs access",
                 "2 needs copy",
                 "s3: garage 1 1 0",
+                "storage::faults: gcs 1 0 0",
             ]
         );
         assert_eq!(

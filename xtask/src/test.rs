@@ -21,7 +21,7 @@ use crate::services::{Choice, Session};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
-pub(crate) use self::runner::{Runner, cargo_test};
+pub(crate) use self::runner::{Runner, cargo_test, gated_features};
 
 /// What to run and with which runner.
 #[derive(Debug)]

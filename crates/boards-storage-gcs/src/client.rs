@@ -224,13 +224,20 @@ pub(crate) async fn read_json<T: DeserializeOwned>(answer: Response, asked: Aske
 /// Sends a request of whose answer nothing is needed. It is read, so that the connection can be used again.
 pub(crate) async fn send_unit(request: RequestBuilder, asked: Asked) -> Result<()> {
     let answer = send_ok(request, asked).await?;
-    // That it was done is known; what else is said does not matter.
-    drop(body_of(answer, asked).await);
-    Ok(())
+    let headers = answer.headers().clone();
+    // That it was done is known, unless the body takes it back.
+    match answer.bytes().await {
+        Ok(body) => asked.check_success(&headers, &body),
+        Err(_) => Ok(()),
+    }
 }
 
-async fn body_of(answer: Response, asked: Asked) -> Result<Bytes> {
-    answer.bytes().await.map_err(|error| asked.lost(error))
+/// Reads the body of a success, in which a refusal may stand.
+pub(crate) async fn body_of(answer: Response, asked: Asked) -> Result<Bytes> {
+    let headers = answer.headers().clone();
+    let body = answer.bytes().await.map_err(|error| asked.lost(error))?;
+    asked.check_success(&headers, &body)?;
+    Ok(body)
 }
 
 /// Makes an error of an answer.

@@ -91,6 +91,18 @@ impl Asked {
         }
     }
 
+    /// Refuses a success whose body says that it is none. A store, or what stands before it, may fail when the head of
+    /// its answer is already on its way; an object or a page has no field `error`.
+    pub(crate) fn check_success(self, headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
+        match serde_json::from_slice::<Body>(body) {
+            Ok(Body { error }) => {
+                let status = error.code.filter(|code| (400..600).contains(code)).unwrap_or(500);
+                Err(self.refused(status, headers, body))
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
     fn meaning(self, status: u16, told: &Told) -> (ErrorKind, &'static str) {
         use ErrorKind as Kind;
         match (status, told.reason().unwrap_or_default()) {
@@ -171,6 +183,8 @@ struct Body {
 
 #[derive(Deserialize)]
 struct Refusal {
+    #[serde(default)]
+    code: Option<u16>,
     #[serde(default)]
     message: String,
     #[serde(default)]
@@ -279,6 +293,35 @@ mod tests {
         check(Read, 502, "", Kind::ProviderUnavailable, true);
         check(Read, 504, "", Kind::Timeout, true);
         check(Write, 503, "backendError", Kind::ProviderUnavailable, true);
+    }
+
+    #[track_caller]
+    fn check_success(body: &str, expected: Option<(ErrorKind, u16)>) {
+        let checked = Asked::Write.check_success(&HeaderMap::new(), body.as_bytes());
+        let found = checked
+            .err()
+            .map(|error| (error.kind(), error.status().unwrap_or(0)));
+        assert_eq!(found, expected, "{body}");
+    }
+
+    #[test]
+    fn a_success_that_says_that_it_failed_is_a_refusal() {
+        use ErrorKind as Kind;
+        let error = |code: &str, reason: &str| {
+            format!(r#"{{"error":{{"code":{code},"message":"Words.","errors":[{{"reason":"{reason}"}}]}}}}"#)
+        };
+        check_success(
+            &error("503", "backendError"),
+            Some((Kind::ProviderUnavailable, 503)),
+        );
+        check_success(&error("403", "rateLimitExceeded"), Some((Kind::RateLimited, 403)));
+        check_success(&error("502", ""), Some((Kind::OutcomeUnknown, 502)));
+        check_success(&error("200", ""), Some((Kind::ProviderUnavailable, 500)));
+        check_success(&error("null", ""), Some((Kind::ProviderUnavailable, 500)));
+        check_success(r#"{"name":"a","size":"5"}"#, None);
+        check_success(r#"{"metadata":{"error":"mine"}}"#, None);
+        check_success("", None);
+        check_success("plain", None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use reqwest::{Method, Response};
 use serde_json::Value;
 
 use crate::chunks::Chunks;
-use crate::client::{Client, header, read_json, refused};
+use crate::client::{Client, body_of, header, read_json, refused};
 use crate::error::{Asked, unexpected};
 use crate::resource::{Resource, crc32c_text};
 use crate::upload::{Write, no_bucket};
@@ -88,10 +88,14 @@ async fn begin<'a>(client: &'a Client, write: &'a Write<'_>, declared: Option<u6
     };
     let url = header(answer.headers(), "location")
         .filter(|url| url.starts_with("http://") || url.starts_with("https://"))
-        .ok_or_else(|| unexpected("the store named no place for the upload"))?;
+        .map(str::to_owned);
+    let Some(url) = url else {
+        body_of(answer, Asked::Read).await?;
+        return Err(unexpected("the store named no place for the upload"));
+    };
     Ok(Session {
         client,
-        url: url.to_owned(),
+        url,
         asked: write.asked,
         content_type: write.content_type(),
         declared,

@@ -164,6 +164,12 @@ pub(crate) fn gated_targets(workspace: &Workspace) -> Option<GatedTargets> {
     (!gated.targets.is_empty()).then_some(gated)
 }
 
+/// The features that test targets need, in the form of `--features`; none where there is no such target.
+pub(crate) fn gated_features(workspace: &Workspace) -> String {
+    let gated = gated_targets(workspace).unwrap_or_default();
+    gated.features.into_iter().collect::<Vec<_>>().join(",")
+}
+
 /// Runs the examples in the documentation of all members.
 pub(crate) fn doc_tests(workspace: &Workspace) -> Result<Tally> {
     cargo_test(&mut workspace.cargo(&["test", "--no-fail-fast", "--workspace", "--doc"]))

@@ -6,19 +6,28 @@ use boards_storage_testkit::proxy::{Answer, Fault, Rule};
 use serde_json::json;
 
 use crate::Config;
+use crate::case::Does;
 use crate::store::{At, Store};
 use crate::world::{World, bytes};
 
 type Test = (&'static str, fn(Store, Config) -> BoxFuture<'static, ()>);
 
-pub(crate) const TESTS: [Test; 3] = [
+pub(crate) const TESTS: [Test; 5] = [
     (
         "an_artifact_is_stored_once_whatever_the_wire_does",
         |store, config| Box::pin(artifacts_are_stored_once(store, config)),
     ),
     (
+        "a_long_artifact_is_stored_once_whatever_the_wire_does",
+        |store, config| Box::pin(long_artifacts_are_stored_once(store, config)),
+    ),
+    (
         "an_artifact_that_failed_leaves_nothing_and_can_be_stored_again",
         |store, config| Box::pin(failures_leave_nothing(store, config)),
+    ),
+    (
+        "a_long_artifact_that_failed_leaves_nothing_and_can_be_stored_again",
+        |store, config| Box::pin(long_failures_leave_nothing(store, config)),
     ),
     (
         "an_artifact_goes_elsewhere_while_the_store_is_away",
@@ -37,7 +46,9 @@ fn size_of(store: Store, at: At) -> usize {
 }
 
 fn rule(store: Store, at: At, fault: Fault) -> Rule {
-    let (method, target, skipped) = (store.at)(at);
+    // A store that streams gets it in one call, any other in parts: where both look different, the store streams.
+    let does = if at == At::Put { Does::Put } else { Does::PutLong };
+    let (method, target, skipped) = (store.at)(does, at);
     Rule::new(fault)
         .with_method(method)
         // An artifact's key is the manager's affair.
@@ -83,6 +94,10 @@ async fn artifacts_are_stored_once(store: Store, config: Config) {
         Answer::new(200).with_body("no answer of a store's").into(),
     )
     .await;
+}
+
+async fn long_artifacts_are_stored_once(store: Store, config: Config) {
+    let check = |at, fault| check_stored(store, config.clone(), at, fault);
     check(At::Create, Fault::LoseAnswer).await;
     check(At::SecondPart, Fault::LoseAnswer).await;
     check(At::SecondPart, Fault::ResetRequest { after_bytes: 100_000 }).await;
@@ -122,6 +137,12 @@ async fn failures_leave_nothing(store: Store, config: Config) {
     let check = |at, fault, is_stored| check_failed(store, config.clone(), at, fault, is_stored);
     check(At::Put, Fault::ResetRequest { after_bytes: 100_000 }, false).await;
     check(At::Put, Answer::new(503).into(), false).await;
+    // Its own name at the key tells the manager that it was done.
+    check(At::Put, Fault::LoseAnswer, true).await;
+}
+
+async fn long_failures_leave_nothing(store: Store, config: Config) {
+    let check = |at, fault, is_stored| check_failed(store, config.clone(), at, fault, is_stored);
     check(
         At::SecondPart,
         Fault::ResetRequest { after_bytes: 100_000 },
@@ -130,8 +151,6 @@ async fn failures_leave_nothing(store: Store, config: Config) {
     .await;
     check(At::SecondPart, Answer::new(503).into(), false).await;
     check(At::Complete, Answer::new(503).into(), false).await;
-    // Its own name at the key tells the manager that it was done.
-    check(At::Put, Fault::LoseAnswer, true).await;
     check(At::Complete, Fault::LoseAnswer, true).await;
 }
 

@@ -143,7 +143,9 @@ async fn check_one(
     let stage = Stage::prepare(world, case.does, way).await;
     let faults = world.proxy.totals().faults;
     let unfinished_before = world.unfinished().await;
-    world.proxy.inject(world.rule(case.at, case.fault.clone()));
+    world
+        .proxy
+        .inject(world.rule(case.does, case.at, case.fault.clone()));
     let outcome = stage.run(world, provider).await;
     assert_eq!(
         (world.proxy.rules_left(), world.proxy.totals().faults),

@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use crate::Config;
+use crate::case::Does;
 use crate::store::{At, Store};
 use crate::world::{World, bytes, key, read};
 
@@ -47,7 +48,7 @@ async fn store_object(world: &World, seed: u8) -> (StorageKey, Bytes) {
 
 /// The requests for the object's bytes.
 fn reads_of(store: Store, world: &World) -> Vec<ProxiedRequest> {
-    let (method, target, _) = (store.at)(At::Get);
+    let (method, target, _) = (store.at)(Does::Get, At::Get);
     // The object has another name than in the cases.
     let target = target.trim_end_matches("object");
     let is_read = |request: &ProxiedRequest| request.method == method && request.path.contains(target);
@@ -55,7 +56,7 @@ fn reads_of(store: Store, world: &World) -> Vec<ProxiedRequest> {
 }
 
 fn rule(store: Store, fault: Fault) -> Rule {
-    let (method, target, _) = (store.at)(At::Get);
+    let (method, target, _) = (store.at)(Does::Get, At::Get);
     Rule::new(fault)
         .with_method(method)
         .with_target_part(target.trim_end_matches("object"))
@@ -90,10 +91,9 @@ async fn check_mended(store: Store, world: &World, faults: &[Fault]) {
         let is_exact = matches!(request.fault, Some(Fault::TruncateResponse { .. }));
         assert!(two[1] == given || (!is_exact && two[1] <= given), "{requests:?}");
     }
-    let pinned = requests[1..]
-        .iter()
-        .all(|request| request.header("if-match").is_some());
-    assert!(pinned || !store.pins_by_header, "{requests:?}");
+    if let Some(pinned) = store.pinned {
+        assert!(requests[1..].iter().all(pinned), "{requests:?}");
+    }
 }
 
 async fn breaks_are_mended(store: Store, config: Config) {

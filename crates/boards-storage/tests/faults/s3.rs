@@ -17,9 +17,10 @@ pub(crate) const STORE: Store = Store {
     part_bytes: PART_BYTES,
     at,
     cases,
-    pins_by_header: true,
+    pinned: Some(|request| request.header("if-match").is_some()),
     pause: None,
     unfinished: |unfinished| Box::pin(count_unfinished(unfinished)),
+    left_out: &[],
 };
 
 /// The least that the store takes.
@@ -33,7 +34,7 @@ async fn open(mut config: Config) -> Opened {
     Opened { config, double: None }
 }
 
-fn at(at: At) -> OnWire {
+fn at(_: Does, at: At) -> OnWire {
     match at {
         At::Put | At::Copy => ("PUT", "/object", 0),
         At::Create => ("POST", "uploads", 0),

@@ -21,7 +21,7 @@ pub(crate) const STORE: Store = Store {
     at,
     cases,
     // The server ignores conditions: the provider compares the tag that it answers.
-    pins_by_header: false,
+    pinned: None,
     pause: Some(|config, time| {
         config.insert(
             "read_timeout".to_owned(),
@@ -29,6 +29,7 @@ pub(crate) const STORE: Store = Store {
         );
     }),
     unfinished: |unfinished| Box::pin(count_unfinished(unfinished)),
+    left_out: &[],
 };
 
 /// The least that the settings allow.
@@ -48,7 +49,7 @@ async fn open(mut config: Config) -> Opened {
     Opened { config, double }
 }
 
-fn at(at: At) -> OnWire {
+fn at(_: Does, at: At) -> OnWire {
     match at {
         At::Put => ("POST", "/object/artifacts/", 0),
         At::Create => ("POST", "/upload/resumable", 0),

@@ -7,6 +7,7 @@ use boards_storage::{BoxFuture, Retry, StorageProvider, UploadOptions};
 use boards_storage_testkit::proxy::Answer;
 
 use crate::Config;
+use crate::case::Does;
 use crate::store::{At, Store};
 use crate::world::{World, bytes, key, read};
 
@@ -24,6 +25,16 @@ pub(crate) const TESTS: [Test; 2] = [
 
 fn busy(status: u16, seconds: &str) -> Answer {
     Answer::new(status).with_header("retry-after", seconds)
+}
+
+fn does_of(at: At) -> Does {
+    match at {
+        At::Put => Does::Put,
+        At::Get => Does::Get,
+        At::Head => Does::Head,
+        At::Delete => Does::Delete,
+        at => panic!("{at:?} is not tried here"),
+    }
 }
 
 async fn call(provider: &dyn StorageProvider, at: At) -> Result<()> {
@@ -44,7 +55,7 @@ async fn call(provider: &dyn StorageProvider, at: At) -> Result<()> {
 async fn check_wait(store: Store, config: Config, at: At, status: u16, kind: ErrorKind) {
     let world = World::open(store, config).await;
     call(&*world.direct, At::Put).await.expect("stored");
-    world.proxy.inject(world.rule(at, busy(status, "1")));
+    world.proxy.inject(world.rule(does_of(at), at, busy(status, "1")));
     let error = call(&*world.bare, at).await.expect_err("busy");
     let wait = Duration::from_secs(1);
     assert_eq!(
@@ -54,7 +65,7 @@ async fn check_wait(store: Store, config: Config, at: At, status: u16, kind: Err
     );
     assert_eq!(error.status(), Some(status));
     let before = world.proxy.requests().len();
-    world.proxy.inject(world.rule(at, busy(status, "1")));
+    world.proxy.inject(world.rule(does_of(at), at, busy(status, "1")));
     call(&*world.layered(), at).await.expect("after the wait");
     let requests = world.proxy.requests().split_off(before);
     let refused = requests.iter().position(|request| request.status == Some(status));
@@ -81,7 +92,9 @@ async fn waits_are_kept(store: Store, config: Config) {
 
 async fn long_waits_are_told(store: Store, config: Config) {
     let world = World::open(store, config).await;
-    world.proxy.inject(world.rule(At::Put, busy(503, "1000")));
+    world
+        .proxy
+        .inject(world.rule(Does::Put, At::Put, busy(503, "1000")));
     let error = call(&*world.layered(), At::Put).await.expect_err("too long");
     assert_eq!(
         (error.kind(), error.retry()),

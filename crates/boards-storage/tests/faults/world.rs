@@ -12,6 +12,7 @@ use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};
 
 use crate::Config;
+use crate::case::Does;
 use crate::store::{At, Store, Unfinished, text};
 
 /// More than any object here has.
@@ -105,8 +106,8 @@ impl World {
     }
 
     /// Makes a rule for a place on the wire.
-    pub(crate) fn rule(&self, at: At, fault: impl Into<Fault>) -> Rule {
-        let (method, target, skipped) = (self.store.at)(at);
+    pub(crate) fn rule(&self, does: Does, at: At, fault: impl Into<Fault>) -> Rule {
+        let (method, target, skipped) = (self.store.at)(does, at);
         Rule::new(fault)
             .with_method(method)
             .with_target_part(target)

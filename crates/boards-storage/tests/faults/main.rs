@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod case;
+mod outage;
 mod reads;
 mod s3;
 mod store;
@@ -62,7 +63,13 @@ fn of_store(store: Store) -> Vec<Trial> {
         .into_iter()
         .chain(waits::TESTS)
         .chain(artifacts::TESTS)
+        .chain(outage::TESTS)
     {
+        add(name, run);
+    }
+    // Only whoever controls the server can kill it.
+    if store.kind == "s3" && outage::setting(outage::CONTROL).is_some() {
+        let (name, run) = outage::KILLED;
         add(name, run);
     }
     let trial = |(name, run): (String, Run)| {

@@ -12,6 +12,7 @@ mod list_million;
 mod lto_plugin;
 mod model;
 mod msrv;
+mod outage;
 mod program;
 mod query_parquet;
 mod relay;
@@ -36,6 +37,7 @@ const PROOFS: &[Proof] = &[
     lto_plugin::PROOF,
     model::PROOF,
     msrv::PROOF,
+    outage::PROOF,
     query_parquet::PROOF,
     soak::PROOF,
 ];

@@ -65,6 +65,8 @@ struct Service {
     start: fn(&mut Place) -> Result<Found>,
     /// How its processes are ended.
     ending: Ending,
+    /// Starts its last process, which clients talk to, once more over the data that are there; none if it cannot.
+    restart: Option<fn(&mut Place, &State) -> Result<()>>,
     /// What this server answers wrongly, so that no test on it proves it, and where it is proven instead.
     unproven: &'static [&'static str],
 }
@@ -127,6 +129,33 @@ impl Service {
                 Err(error.context(format!("{} did not start: see {}", self.name, logs.display())))
             }
         }
+    }
+
+    /// Kills the process that clients talk to; its data stay.
+    fn kill_front(&self, workspace: &Workspace) -> Result<()> {
+        let (_, state) = self.running(workspace)?;
+        let front = state.processes.last().context("it has no process")?;
+        front.end(Ending::Killed)
+    }
+
+    /// Starts the process again that [`Service::kill_front`] killed, and waits until it answers.
+    fn restart_front(&self, workspace: &Workspace) -> Result<()> {
+        let restart = self
+            .restart
+            .with_context(|| format!("{} cannot be started over its data", self.name))?;
+        let (mut place, state) = self.running(workspace)?;
+        place.keep_all_but_last(&state);
+        let environment = state.environment.clone();
+        let restarted = restart(&mut place, &state);
+        // Noted in any case, so that what runs can be ended.
+        place.state_with(environment).save(&place)?;
+        restarted
+    }
+
+    fn running(&self, workspace: &Workspace) -> Result<(Place, State)> {
+        let place = Place::of(workspace, self.name)?;
+        let state = State::load(&place)?.with_context(|| format!("{} was not started", self.name))?;
+        Ok((place, state))
     }
 
     /// Ends the server; says whether it was there.
@@ -232,6 +261,16 @@ fn env(workspace: &Workspace) -> Result<()> {
 
 fn shell_quoted(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+/// Kills the process of a server that clients talk to; its data stay.
+pub(crate) fn kill_front(workspace: &Workspace, name: &str) -> Result<()> {
+    find(name)?.kill_front(workspace)
+}
+
+/// Starts what [`kill_front`] killed, and waits until it answers.
+pub(crate) fn restart_front(workspace: &Workspace, name: &str) -> Result<()> {
+    find(name)?.restart_front(workspace)
 }
 
 fn find(name: &str) -> Result<&'static Service> {

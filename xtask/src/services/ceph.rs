@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::place::{Place, free_ports};
+use super::state::State;
 use super::{Ending, Found, Service, Weight, probe};
 use crate::{install, process};
 
@@ -28,6 +29,7 @@ pub(super) const SERVICE: Service = Service {
     },
     start,
     ending: Ending::Killed,
+    restart: Some(restart),
     unproven: &[
         "preconditions of CompleteMultipartUpload and of CopyObject (ignored by the server, proven on the wire)",
         "If-Match of PUT (loses races on the server, proven on the wire)",
@@ -36,6 +38,7 @@ pub(super) const SERVICE: Service = Service {
     ],
 };
 
+const SETTINGS_FILE: &str = "ceph.conf";
 const ACCESS_KEY: &str = "cephtestaccesskey00";
 const SECRET_KEY: &str = "cephtestsecretkey0000000000000000000000";
 const BUCKET: &str = "media";
@@ -51,12 +54,10 @@ fn start(place: &mut Place) -> Result<Found> {
     place.write("keyring", "")?;
     let cluster = random_uuid()?;
     let settings = settings(place, &cluster, monitor_port, gateway_port);
-    let ceph = Ceph(place.write("ceph.conf", &settings)?);
+    let ceph = Ceph(place.write(SETTINGS_FILE, &settings)?);
     start_monitor(place, &ceph, &cluster, monitor_port)?;
     start_store(place, &ceph)?;
-    let mut gateway = ceph.command("radosgw", &["--foreground", "-n", "client.rgw.a"]);
-    place.spawn("radosgw", &mut gateway)?;
-    probe::wait_until(place, "the gateway answers", || probe::answers(gateway_port, "/"))?;
+    start_gateway(place, &ceph, gateway_port)?;
     let keys = [
         "--access-key",
         ACCESS_KEY,
@@ -76,6 +77,24 @@ fn start(place: &mut Place) -> Result<Found> {
         ("SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
         ("CONDITIONAL_WRITES", "if_absent".to_owned()),
     ])
+}
+
+fn start_gateway(place: &mut Place, ceph: &Ceph, port: u16) -> Result<()> {
+    let mut gateway = ceph.command("radosgw", &["--foreground", "-n", "client.rgw.a"]);
+    place.spawn("radosgw", &mut gateway)?;
+    probe::wait_until(place, "the gateway answers", || probe::answers(port, "/"))
+}
+
+/// Starts the gateway again; what it stored is in the object store, which ran on.
+fn restart(place: &mut Place, state: &State) -> Result<()> {
+    let ceph = Ceph(place.data().join(SETTINGS_FILE));
+    let port = state.address().and_then(|address| address.rsplit_once(':'));
+    let (_, port) = port.context("the gateway has no port")?;
+    start_gateway(
+        place,
+        &ceph,
+        port.parse().context("the gateway's port is no number")?,
+    )
 }
 
 /// The programs of Ceph with their settings.

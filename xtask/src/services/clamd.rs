@@ -19,6 +19,7 @@ pub(super) const SERVICE: Service = Service {
     install: |_| install::program("clamd", "clamav-daemon"),
     start,
     ending: Ending::Asked,
+    restart: None,
     unproven: &[],
 };
 

@@ -17,6 +17,7 @@ pub(super) const SERVICE: Service = Service {
     install,
     start,
     ending: Ending::Asked,
+    restart: None,
     unproven: &[
         "preconditions of sessions, copies, compositions, deletions and changes of attributes (ignored by the server, proven on the wire)",
         "signatures, expiry and what they bind (unchecked by the server, proven by Google's vectors)",

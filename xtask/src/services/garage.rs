@@ -20,6 +20,7 @@ pub(super) const SERVICE: Service = Service {
     install,
     start,
     ending: Ending::Asked,
+    restart: None,
     unproven: &[],
 };
 

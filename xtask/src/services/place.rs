@@ -95,6 +95,12 @@ impl Place {
         self.state_with(Vec::new()).save(self)
     }
 
+    /// Takes over what runs of a server but its last process, which is to be started again.
+    pub(super) fn keep_all_but_last(&mut self, state: &State) {
+        self.processes.clone_from(&state.processes);
+        self.processes.pop();
+    }
+
     /// Whether all processes that were started here still run.
     pub(super) fn is_alive(&self) -> bool {
         self.processes.iter().all(Process::is_running)

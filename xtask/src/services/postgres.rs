@@ -21,6 +21,7 @@ pub(super) const SERVICE: Service = Service {
     install: |_| programs().map(drop),
     start,
     ending: Ending::Interrupted,
+    restart: None,
     unproven: &[],
 };
 

@@ -15,6 +15,7 @@ pub(super) const SERVICE: Service = Service {
     install: |_| install::program("redis-server", "redis-server"),
     start,
     ending: Ending::Asked,
+    restart: None,
     unproven: &[],
 };
 

@@ -57,7 +57,7 @@ impl Process {
         }
     }
 
-    fn end(&self, ending: Ending) -> Result<()> {
+    pub(super) fn end(&self, ending: Ending) -> Result<()> {
         match ending {
             Ending::Asked => self.signal_or_kill("-TERM"),
             Ending::Interrupted => self.signal_or_kill("-INT"),

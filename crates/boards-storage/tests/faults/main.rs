@@ -6,6 +6,7 @@
 mod artifacts;
 mod case;
 mod gcs;
+mod outage;
 mod reads;
 mod s3;
 mod store;
@@ -65,7 +66,13 @@ fn of_store(store: Store) -> Vec<Trial> {
         .chain(waits::TESTS)
         .chain(artifacts::TESTS)
         .chain(transfers::TESTS)
+        .chain(outage::TESTS)
     {
+        add(name, run);
+    }
+    // Only whoever controls the server can kill it.
+    if store.kind == "s3" && outage::setting(outage::CONTROL).is_some() {
+        let (name, run) = outage::KILLED;
         add(name, run);
     }
     for (beginning, _) in store.left_out {

@@ -31,7 +31,8 @@ const ATTRIBUTES: &[Capability] = &[
 ///
 /// Known by their names are `InMemory`, `LocalFileSystem`, `AmazonS3`, `GoogleCloudStorage` and `MicrosoftAzure`. Of
 /// any other store, and of one in a wrapper, nothing is taken for granted beyond reading, conditions of reads, whole
-/// writes and deletes, which `ObjectStore` itself promises.
+/// writes and deletes, which `ObjectStore` itself promises. Conditions of writes are the server's affair, so that those
+/// of the cloud stores are off until [`with_precondition`](Self::with_precondition) says that the server decides them.
 ///
 /// # Examples
 ///
@@ -80,16 +81,16 @@ impl Declared {
             attributes: true,
             ..Self::default()
         };
-        if ["InMemory", "GoogleCloudStorage", "MicrosoftAzure"]
-            .into_iter()
-            .any(is)
-        {
+        if is("InMemory") {
             Self {
                 preconditions: [IfAbsent, IfMatch].into(),
                 ..cloud
             }
-        } else if is("AmazonS3") {
-            // Whether conditions are decided is a matter of the server and the settings.
+        } else if ["AmazonS3", "GoogleCloudStorage", "MicrosoftAzure"]
+            .into_iter()
+            .any(is)
+        {
+            // Whether conditions are decided is a matter of the server: an emulator that ignores them would overwrite.
             cloud
         } else if is("LocalFileSystem") {
             Self {
@@ -307,6 +308,21 @@ mod tests {
         assert!(declared.capabilities().has(Capability::List));
         // A copy would carry its source's write id.
         assert!(!declared.capabilities().has(Capability::Copy));
+        assert_eq!(declared.capabilities().preconditions().count(), 1);
+    }
+
+    #[test]
+    fn conditions_of_a_cloud_store_are_its_servers_affair() {
+        let store = object_store::aws::AmazonS3Builder::new()
+            .with_bucket_name("media")
+            .build();
+        let store = Arc::new(store.expect("built"));
+        let builder = || ObjectStoreProvider::builder(Arc::clone(&store) as _);
+        let provider = builder().build().expect("built");
+        assert!(provider.capabilities().has(Capability::UserMetadata));
+        assert_eq!(provider.capabilities().preconditions().count(), 0);
+        let declared = builder().with_precondition(PreconditionKind::IfAbsent).build();
+        let declared = declared.expect("built");
         assert_eq!(declared.capabilities().preconditions().count(), 1);
     }
 

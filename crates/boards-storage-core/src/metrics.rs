@@ -36,7 +36,7 @@ pub trait MetricsSource: fmt::Debug + Send + Sync + 'static {
 
 /// The figures of a storage at one moment, since its program began.
 ///
-/// Each map is an array of its entries in JSON: the fields of the key, and `value`.
+/// Each map is an array of its entries in JSON, the fields of the key and `value`, where nothing else is said.
 ///
 /// # Examples
 ///
@@ -72,6 +72,10 @@ pub struct StorageMetrics {
     /// How many operations run at the moment; of those with a stream, until it has ended or was dropped.
     #[serde(with = "entries")]
     pub in_flight: BTreeMap<SeriesKey, u64>,
+    /// Whether the circuit breaker of each provider lets calls through, by the provider's name: of those that have one
+    /// and were called. An object in JSON.
+    #[serde(default)]
+    pub circuits: BTreeMap<String, CircuitState>,
     /// What is stored, from the catalog.
     #[serde(with = "entries")]
     pub storage_utilization: BTreeMap<UtilizationKey, Utilization>,
@@ -85,6 +89,36 @@ impl StorageMetrics {
             .filter(|(key, _)| key.series.level == level && is_counted(key))
             .map(|(_, count)| count)
             .sum()
+    }
+}
+
+/// Whether a provider's circuit breaker lets calls through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CircuitState {
+    /// All calls pass.
+    Closed,
+    /// A few calls pass; what becomes of them decides.
+    HalfOpen,
+    /// No call passes.
+    Open,
+}
+
+impl CircuitState {
+    /// Returns the state's name: `closed`, `half_open` or `open`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
+}
+
+impl fmt::Display for CircuitState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

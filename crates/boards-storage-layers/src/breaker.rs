@@ -9,26 +9,25 @@ mod verdict;
 mod window;
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use boards_storage_core::{Error, ErrorKind, Layer, Next, Operation, OperationKind, Outcome, Result, Retry};
+use boards_storage_core::{
+    CircuitState, Error, ErrorKind, Layer, Next, Operation, OperationKind, Outcome, Result, Retry,
+};
 use futures_core::Stream;
 use tokio::time::Instant;
 
-pub use self::circuit::CircuitState;
 use self::circuit::{Admission, Circuit, Entrant, Refused, Rules, Transition};
 use self::verdict::{ContentWatch, Verdict};
 use self::window::{Sample, WindowSize};
 use crate::context::Place;
+use crate::metrics::CIRCUIT;
 use crate::own_wait;
 use crate::refusal::Refusal;
 use crate::stream::{Piece, Pieces, Wrap, has_stream, wrap_stream};
-
-/// The gauge of the state: 0 closed, 1 half-open, 2 open.
-const GAUGE: &str = "boards_storage_circuit_state";
 
 /// When a circuit opens, and how it closes again. The meaning of each is resilience4j's; so are the defaults, where
 /// no other reason is given.
@@ -232,7 +231,8 @@ impl BreakerLayer {
 /// # Examples
 ///
 /// ```
-/// use boards_storage_layers::{BreakerLayer, CircuitState};
+/// use boards_storage_core::CircuitState;
+/// use boards_storage_layers::BreakerLayer;
 ///
 /// let handle = BreakerLayer::default().handle();
 /// assert_eq!(handle.state(), CircuitState::Closed);
@@ -250,10 +250,31 @@ impl BreakerHandle {
         self.shared.circuit.state()
     }
 
+    pub(crate) fn watched(&self) -> Watched {
+        Watched(Arc::downgrade(&self.shared))
+    }
+
     /// Returns how long an open circuit goes on refusing, zero if the next call passes; `None` if it is not open.
     #[must_use]
     pub fn open_for(&self) -> Option<Duration> {
         self.shared.circuit.open_for(self.shared.now())
+    }
+}
+
+/// Reads the state of a circuit as long as it is used.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched(Weak<Shared>);
+
+impl Watched {
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+
+    /// Returns the provider's name and the state, once there was a call.
+    pub(crate) fn read(&self) -> Option<(String, CircuitState)> {
+        let shared = self.0.upgrade()?;
+        let name = shared.name.get()?.to_string();
+        Some((name, shared.circuit.state()))
     }
 }
 
@@ -287,7 +308,7 @@ impl Shared {
             CircuitState::HalfOpen => 1.0,
             CircuitState::Open => 2.0,
         };
-        ::metrics::gauge!(GAUGE, "provider" => self.name().to_owned()).set(state);
+        ::metrics::gauge!(CIRCUIT, "provider" => self.name().to_owned()).set(state);
     }
 
     fn name(&self) -> &str {

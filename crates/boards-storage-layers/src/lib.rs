@@ -74,7 +74,7 @@ pub use self::metrics::{
 };
 pub use self::tracing::TracingLayer;
 pub use audit::*;
-pub use breaker::{BreakerConfig, BreakerHandle, BreakerLayer, BreakerSpan, CircuitState};
+pub use breaker::{BreakerConfig, BreakerHandle, BreakerLayer, BreakerSpan};
 pub use context::ContextLayer;
 pub use deadline::DeadlineLayer;
 pub use hedge::{HedgeConfig, HedgeLayer};

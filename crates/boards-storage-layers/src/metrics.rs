@@ -25,6 +25,7 @@ use self::series::Series;
 use crate::stream::{Piece, Pieces, Wrap, has_stream, received_bytes, sent_bytes, wrap_stream};
 
 pub use latency::LatencyHistogram;
+pub(crate) use names::CIRCUIT;
 pub use names::{METRICS, MetricDescription, MetricKind, describe_metrics};
 pub use registry::{Metrics, publish_utilization};
 

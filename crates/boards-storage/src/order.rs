@@ -49,6 +49,9 @@ pub fn default_layers(resilience: &ResilienceSettings, metrics: Option<&Metrics>
         .enabled
         .then(|| BreakerLayer::new(&breaker_config(&resilience.breaker)));
     let handle = breaker.as_ref().map(BreakerLayer::handle);
+    if let (Some(metrics), Some(handle)) = (metrics, &handle) {
+        metrics.watch(handle);
+    }
     layers.extend(breaker.map(|breaker| Arc::new(breaker) as Arc<dyn Layer>));
     if resilience.limits.enabled {
         layers.push(Arc::new(LimitsLayer::new(limits_config(&resilience.limits))));

@@ -6,14 +6,16 @@
 
 mod event;
 mod query;
+mod recording;
 mod sink;
 mod trail;
 
 pub use event::{AuditEvent, AuditEventId, AuditOperation, AuditOutcome, SignedFacts};
 pub use query::{AuditEntry, AuditQuery};
+pub(crate) use recording::Recording;
 pub use sink::{AuditHead, AuditSink, SharedAuditSink};
+pub(crate) use trail::Settled;
 pub use trail::{
     AuditFailurePolicy, AuditLookups, AuditOptions, AuditStatus, AuditTrail, CODE_AUDIT_NOT_READY,
     CODE_AUDIT_UNRECORDED,
 };
-pub(crate) use trail::{Recording, Settled};

@@ -14,13 +14,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
-use super::event::{AuditEvent, AuditOperation, AuditOutcome};
+use super::event::{AuditEvent, AuditOutcome};
 use super::sink::SharedAuditSink;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::options::CallContext;
 
 /// The code of the error of an operation that was not begun, because it could not have been recorded.
 pub const CODE_AUDIT_NOT_READY: &str = "audit_not_ready";
@@ -222,13 +220,13 @@ impl AuditTrail {
             .map_err(|source| Error::new(source.kind(), "the audit log cannot be closed").with_source(source))
     }
 
-    /// Begins an operation.
+    /// Takes a place for the event of an operation that begins; none if the operation goes on without.
     ///
     /// # Errors
     ///
     /// `ProviderUnavailable` if the log does not work and the policy is to refuse; `RateLimited` if too many
     /// operations are under way.
-    pub(crate) async fn begin(&self, operation: AuditOperation, context: &CallContext) -> Result<Recording> {
+    pub(super) async fn reserve(&self) -> Result<Option<Reserved>> {
         let shared = &*self.shared;
         let place = match (
             shared.queue.clone().try_reserve_owned(),
@@ -237,7 +235,7 @@ impl AuditTrail {
             (Ok(place), _) => place,
             (Err(_full), AuditFailurePolicy::Count) => {
                 shared.state.count_unrecorded(1);
-                return Ok(Recording::none());
+                return Ok(None);
             }
             (Err(mpsc::error::TrySendError::Full(_)), AuditFailurePolicy::Refuse) => {
                 return Err(Error::new(
@@ -252,16 +250,12 @@ impl AuditTrail {
         if shared.options.on_failure == AuditFailurePolicy::Refuse && !shared.state.is_ready() {
             self.prove().await?;
         }
-        Ok(Recording(Some(Active {
-            event: Some(Box::new(AuditEvent::new(operation, context))),
-            started: Instant::now(),
-            place: Some(place),
-            shared: Ended {
-                state: Arc::clone(&shared.state),
-                options: shared.options,
-                clock: Arc::clone(&shared.clock),
-            },
-        })))
+        Ok(Some(Reserved {
+            place,
+            state: Arc::clone(&shared.state),
+            options: shared.options,
+            clock: Arc::clone(&shared.clock),
+        }))
     }
 
     /// Asks whether the log works, after the events that wait.
@@ -426,95 +420,54 @@ impl Recorder {
     }
 }
 
-/// An operation under way, or nothing where no log is kept.
-///
-/// Dropped before its end, it records that the operation was cancelled.
-#[derive(Debug)]
-pub(crate) struct Recording(Option<Active>);
-
-/// The end of a recording: whether it could be recorded.
-pub(crate) type Settled = BoxFuture<'static, Result<()>>;
-
-struct Active {
-    /// Taken when it is on its way.
-    event: Option<Box<AuditEvent>>,
-    started: Instant,
-    place: Option<mpsc::OwnedPermit<Job>>,
-    shared: Ended,
-}
-
-/// What the end of an operation needs.
-struct Ended {
+/// A place in the queue.
+pub(super) struct Reserved {
+    place: mpsc::OwnedPermit<Job>,
     state: Arc<State>,
     options: AuditOptions,
     clock: Arc<dyn Clock>,
 }
 
-impl Recording {
-    /// Records nothing.
-    pub(crate) fn none() -> Self {
-        Self(None)
-    }
-
-    /// Returns whether anything is recorded.
-    pub(crate) fn is_kept(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// Adds to the event.
-    pub(crate) fn note(&mut self, add: impl FnOnce(&mut AuditEvent)) {
-        if let Some(event) = self.0.as_mut().and_then(|active| active.event.as_mut()) {
-            add(event);
+impl Reserved {
+    /// Sends the event; answers when it is recorded. While the log does not work and operations go on, nobody waits.
+    pub(super) fn send(self, mut event: Box<AuditEvent>) -> Option<Settled> {
+        let Self {
+            place,
+            state,
+            options,
+            clock,
+        } = self;
+        let is_skipped = options.lookups == AuditLookups::Skip
+            && event.operation.is_lookup()
+            && event.outcome != AuditOutcome::Denied;
+        if is_skipped {
+            return None;
         }
-    }
-
-    /// Ends the operation; answers when its event is recorded.
-    pub(crate) async fn end<T>(self, result: Result<T>) -> Result<T> {
-        self.end_with(result, |_event, _value| {}).await
-    }
-
-    /// Ends the operation, and adds to the event what its success tells.
-    pub(crate) async fn end_with<T>(
-        mut self,
-        result: Result<T>,
-        add: impl FnOnce(&mut AuditEvent, &T),
-    ) -> Result<T> {
-        let settled = match &result {
-            Ok(value) => {
-                self.note(|event| add(event, value));
-                self.settle(None)
-            }
-            Err(error) => self.settle(Some(error)),
+        let (reply, answer) = oneshot::channel();
+        let awaited = Awaited {
+            answer,
+            state,
+            on_failure: options.on_failure,
         };
-        let recorded = match settled {
-            Some(settled) => settled.await,
-            None => Ok(()),
+        let refuses = options.on_failure == AuditFailurePolicy::Refuse;
+        let is_waited_for = if awaited.state.is_closed.load(Ordering::Acquire) {
+            awaited.state.count_unrecorded(1);
+            awaited.state.count_lost(1);
+            // Nobody answers any more.
+            drop(reply);
+            refuses
+        } else {
+            event.time = clock.now();
+            let is_known_to_fail = awaited.state.failure().is_some();
+            place.send(Job::Record(event, Some(reply)));
+            refuses || !is_known_to_fail
         };
-        // The operation's own error says more than that it could not be recorded, which is counted and logged.
-        result.and_then(|value| recorded.map(|()| value))
-    }
-
-    /// Sends the event on its way; the future waits until it is recorded. `None` if there is nothing to wait for.
-    pub(crate) fn settle(mut self, error: Option<&Error>) -> Option<Settled> {
-        self.note(|event| match error {
-            Some(error) => event.failed(error),
-            None => event.outcome = AuditOutcome::Success,
-        });
-        let mut active = self.0.take()?;
-        active.send().map(|answer| Box::pin(answer.wait()) as Settled)
-    }
-
-    /// Says how many bytes were given out, now that the caller gave up. All of them are a success.
-    pub(crate) fn give_up(mut self, bytes_out: u64, length: u64) {
-        self.note(|event| {
-            event.bytes_out = Some(bytes_out);
-            if bytes_out == length {
-                event.outcome = AuditOutcome::Success;
-            }
-        });
-        // Dropping it sends it.
+        is_waited_for.then(|| Box::pin(awaited.wait()) as Settled)
     }
 }
+
+/// The end of a recording: whether it could be recorded.
+pub(crate) type Settled = BoxFuture<'static, Result<()>>;
 
 /// The answer that an operation waits for.
 struct Awaited {
@@ -541,62 +494,6 @@ impl Awaited {
             (Ok(()), _) | (Err(_), AuditFailurePolicy::Count) => Ok(()),
             (Err(error), AuditFailurePolicy::Refuse) => Err(unrecorded(error)),
         }
-    }
-}
-
-impl Active {
-    /// Sends the event. While the log does not work and operations go on, nobody waits for it.
-    fn send(&mut self) -> Option<Awaited> {
-        let (place, mut event) = (self.place.take()?, self.event.take()?);
-        let Ended {
-            state,
-            options,
-            clock,
-        } = &self.shared;
-        let is_skipped = options.lookups == AuditLookups::Skip
-            && event.operation.is_lookup()
-            && event.outcome != AuditOutcome::Denied;
-        if is_skipped {
-            return None;
-        }
-        if state.is_closed.load(Ordering::Acquire) {
-            state.count_unrecorded(1);
-            state.count_lost(1);
-            return match options.on_failure {
-                AuditFailurePolicy::Count => None,
-                AuditFailurePolicy::Refuse => Some(self.awaited(oneshot::channel().1)),
-            };
-        }
-        event.time = clock.now();
-        event.duration_micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let is_known_to_fail = state.failure().is_some();
-        let (reply, answer) = oneshot::channel();
-        place.send(Job::Record(event, Some(reply)));
-        let is_waited_for = options.on_failure == AuditFailurePolicy::Refuse || !is_known_to_fail;
-        is_waited_for.then(|| self.awaited(answer))
-    }
-
-    fn awaited(&self, answer: oneshot::Receiver<Result<(), Arc<Error>>>) -> Awaited {
-        Awaited {
-            answer,
-            state: Arc::clone(&self.shared.state),
-            on_failure: self.shared.options.on_failure,
-        }
-    }
-}
-
-impl Drop for Active {
-    /// An operation that was dropped before its end is recorded too.
-    fn drop(&mut self) {
-        drop(self.send());
-    }
-}
-
-impl fmt::Debug for Active {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Active")
-            .field("event", &self.event)
-            .finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! How the manager's operations are recorded: each begins and ends an event, and a stream ends its own.
+//! How the manager's operations are recorded: each begins and ends an event and a span, and a stream ends its own.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -23,24 +23,20 @@ impl StorageManager {
         }
     }
 
-    /// Begins the event of an operation.
+    /// Begins the event and the span of an operation.
     pub(super) async fn record_begin(
         &self,
         operation: AuditOperation,
         context: &CallContext,
     ) -> Result<Recording> {
-        match &self.audit {
-            Some(trail) => trail.begin(operation, context).await,
-            None => Ok(Recording::none()),
-        }
+        Recording::begin(self.audit.as_ref(), operation, context).await
     }
 
-    /// Begins the event of an operation whose call says nothing of its context.
+    /// Begins the event and the span of an operation whose call says nothing of its context.
     pub(super) async fn record_plain(&self, operation: AuditOperation) -> Result<Recording> {
-        match (&self.audit, &self.context) {
-            (None, _) => Ok(Recording::none()),
-            (Some(trail), Some(context)) => trail.begin(operation, context).await,
-            (Some(trail), None) => trail.begin(operation, &CallContext::default()).await,
+        match &self.context {
+            Some(context) => self.record_begin(operation, context).await,
+            None => self.record_begin(operation, &CallContext::default()).await,
         }
     }
 }
@@ -134,8 +130,11 @@ impl Stream for Recorded {
         let this = &mut *self;
         loop {
             match &mut this.state {
-                RecordedState::Flowing(_) => {
-                    let error = match std::task::ready!(this.inner.as_mut().poll_next(context)) {
+                RecordedState::Flowing(recording) => {
+                    let item = recording
+                        .span()
+                        .in_scope(|| this.inner.as_mut().poll_next(context));
+                    let error = match std::task::ready!(item) {
                         Some(Ok(piece)) => {
                             this.bytes_out += piece.len() as u64;
                             return Poll::Ready(Some(Ok(piece)));

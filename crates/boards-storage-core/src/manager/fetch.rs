@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
+use tracing::Instrument as _;
 
 use super::read::{Tries, lost};
 use super::{ArtifactLocator, ArtifactReference, StorageManager};
@@ -48,8 +49,10 @@ impl StorageManager {
         let options = options.clone().with_context(self.context_of(&options.context));
         let mut recording = self.record_begin(AuditOperation::Fetch, &options.context).await?;
         recording.note(|event| event.asked(&locator));
+        let span = recording.span();
         let fetched = self
             .fetch(&locator, Arc::new(file), &options, &mut recording)
+            .instrument(span)
             .await;
         recording
             .end_with(fetched, |event, reference| event.bytes_out = Some(reference.size))

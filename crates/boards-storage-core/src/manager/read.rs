@@ -1,4 +1,5 @@
 //! Finding and opening artifacts.
+use tracing::Instrument as _;
 
 use super::audited::record_download;
 use super::place::Failures;
@@ -59,7 +60,9 @@ impl StorageManager {
         let locator = locator.into();
         let mut recording = self.record_plain(AuditOperation::Reference).await?;
         recording.note(|event| event.asked(&locator));
-        let found = async { self.reference(&self.record(&locator).await?).await }.await;
+        let found = async { self.reference(&self.record(&locator).await?).await }
+            .instrument(recording.span())
+            .await;
         recording.end_with(found, AuditEvent::shown).await
     }
 
@@ -71,7 +74,7 @@ impl StorageManager {
     pub async fn find_by_key(&self, key: &StorageKey) -> Result<ArtifactReference> {
         let mut recording = self.record_plain(AuditOperation::FindByKey).await?;
         recording.note(|event| event.key = Some(key.clone()));
-        let found = self.find_reference(key).await;
+        let found = self.find_reference(key).instrument(recording.span()).await;
         recording.end_with(found, AuditEvent::shown).await
     }
 
@@ -103,7 +106,11 @@ impl StorageManager {
         };
         let mut recording = self.record_begin(AuditOperation::Open, &options.context).await?;
         recording.note(|event| event.asked(&locator));
-        let opened = self.open(&locator, &options, &mut recording).await;
+        let span = recording.span();
+        let opened = self
+            .open(&locator, &options, &mut recording)
+            .instrument(span)
+            .await;
         record_download(recording, opened).await
     }
 
@@ -199,7 +206,11 @@ impl StorageManager {
             .record_begin(AuditOperation::DownloadUrl, &options.context)
             .await?;
         recording.note(|event| event.asked(&locator));
-        let issued = self.issue_url(&locator, &options, &mut recording).await;
+        let span = recording.span();
+        let issued = self
+            .issue_url(&locator, &options, &mut recording)
+            .instrument(span)
+            .await;
         recording
             .end_with(issued, |event, url| {
                 event.signed = Some(SignedFacts::of(&url.request))
@@ -278,7 +289,11 @@ impl StorageManager {
         let (locator, context) = (locator.into(), self.context_of(context));
         let mut recording = self.record_begin(AuditOperation::Metadata, &context).await?;
         recording.note(|event| event.asked(&locator));
-        let metadata = self.look_up(&locator, &context, &mut recording).await;
+        let span = recording.span();
+        let metadata = self
+            .look_up(&locator, &context, &mut recording)
+            .instrument(span)
+            .await;
         recording.end(metadata).await
     }
 
@@ -333,7 +348,7 @@ impl StorageManager {
             event.artifact_type.clone_from(&query.artifact_type);
             event.artifact.clone_from(&query.artifact);
         });
-        let page = self.page(query).await;
+        let page = self.page(query).instrument(recording.span()).await;
         recording
             .end_with(page, |event, page| {
                 event.count = Some(page.artifacts.len() as u64)
@@ -363,6 +378,7 @@ impl StorageManager {
             let records = self.inner.catalog.versions(&locator.identity()).await?;
             self.references(&records).await
         }
+        .instrument(recording.span())
         .await;
         recording
             .end_with(versions, |event, versions| {

@@ -1,6 +1,7 @@
 //! Deleting, and cleaning up after those who did not finish.
 
 use std::time::Duration;
+use tracing::Instrument as _;
 
 use super::{ArtifactLocator, Deletion, ReapReport, StorageManager};
 use crate::audit::{AuditOperation, Recording};
@@ -71,7 +72,7 @@ impl StorageManager {
         context: &CallContext,
         recording: Recording,
     ) -> Result<Deletion> {
-        let deleted = self.delete(target, context).await;
+        let deleted = self.delete(target, context).instrument(recording.span()).await;
         recording
             .end_with(deleted, |event, deletion| {
                 event.count = Some(deletion.versions as u64)
@@ -126,7 +127,8 @@ impl StorageManager {
     pub async fn reap(&self, limit: usize) -> Result<ReapReport> {
         let context = self.context_of(&CallContext::default());
         let recording = self.record_begin(AuditOperation::Reap, &context).await?;
-        let reaped = Box::pin(self.clean_up(limit, &context)).await;
+        let work = self.clean_up(limit, &context).instrument(recording.span());
+        let reaped = Box::pin(work).await;
         recording
             .end_with(reaped, |event, report| {
                 event.count = Some((report.intents + report.tombstones) as u64);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 
 use super::store::Draft;
 use super::{ArtifactReference, NewArtifact, StorageManager};
@@ -96,7 +97,8 @@ impl StorageManager {
             new.artifact = Some(begun.unwrap_or_else(ArtifactId::fresh));
         }
         recording.note(|event| event.storing(&new));
-        let stored = Box::pin(self.store_resumable(new, content.into(), options)).await;
+        let work = self.store_resumable(new, content.into(), options);
+        let stored = Box::pin(work.instrument(recording.span())).await;
         recording.end_with(stored, AuditEvent::stored).await
     }
 
@@ -145,7 +147,7 @@ impl StorageManager {
             event.provider = Some(state.provider.clone());
             event.key = Some(state.upload.upload.key.clone());
         });
-        let abandoned = self.abandon(state, &context).await;
+        let abandoned = self.abandon(state, &context).instrument(recording.span()).await;
         recording.end(abandoned).await
     }
 

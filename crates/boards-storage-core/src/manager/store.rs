@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
+use tracing::Instrument as _;
 
 use super::attributes::kept;
 use super::inspect::{Inspection, Seen, too_large};
@@ -68,7 +69,8 @@ impl StorageManager {
         let mut recording = self.record_begin(AuditOperation::Store, &new.context).await?;
         new.artifact.get_or_insert_with(ArtifactId::fresh);
         recording.note(|event| event.storing(&new));
-        let stored = Box::pin(self.store_new(new, content.into())).await;
+        let work = self.store_new(new, content.into()).instrument(recording.span());
+        let stored = Box::pin(work).await;
         recording.end_with(stored, AuditEvent::stored).await
     }
 

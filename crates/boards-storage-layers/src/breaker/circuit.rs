@@ -2,55 +2,28 @@
 //!
 //! It knows no clock and no task: whoever calls says what time it is. What it locks and counts with comes from `sync`.
 
-use std::fmt;
 use std::sync::PoisonError;
 use std::time::Duration;
+
+use boards_storage_core::CircuitState;
 
 use super::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use super::window::{Counts, Sample, Window, WindowSize};
 
-/// Whether a circuit lets calls through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CircuitState {
-    /// All calls pass.
-    Closed,
-    /// A few calls pass; what becomes of them decides.
-    HalfOpen,
-    /// No call passes.
-    Open,
-}
-
-impl CircuitState {
-    /// Returns the state's name: `closed`, `half_open` or `open`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::HalfOpen => "half_open",
-            Self::Open => "open",
-        }
-    }
-
-    fn code(self) -> u64 {
-        match self {
-            Self::Closed => 0,
-            Self::HalfOpen => 1,
-            Self::Open => 2,
-        }
-    }
-
-    fn from_code(code: u64) -> Self {
-        match code {
-            0 => Self::Closed,
-            1 => Self::HalfOpen,
-            _ => Self::Open,
-        }
+/// The number of a state, as it is kept in the position.
+fn code(state: CircuitState) -> u64 {
+    match state {
+        CircuitState::Closed => 0,
+        CircuitState::HalfOpen => 1,
+        CircuitState::Open => 2,
     }
 }
 
-impl fmt::Display for CircuitState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+fn state_of(code: u64) -> CircuitState {
+    match code {
+        0 => CircuitState::Closed,
+        1 => CircuitState::HalfOpen,
+        _ => CircuitState::Open,
     }
 }
 
@@ -174,7 +147,7 @@ impl Circuit {
 
     /// Returns the present state.
     pub(super) fn state(&self) -> CircuitState {
-        CircuitState::from_code(self.position.load(Ordering::Acquire) % 4)
+        state_of(self.position.load(Ordering::Acquire) % 4)
     }
 
     /// Returns how long an open circuit goes on refusing; `None` if it is not open.
@@ -192,7 +165,7 @@ impl Circuit {
         now: Duration,
     ) -> (Result<Admission, Refused>, Option<Transition>) {
         let position = self.position.load(Ordering::Acquire);
-        if CircuitState::from_code(position % 4) == CircuitState::Closed {
+        if state_of(position % 4) == CircuitState::Closed {
             let admission = Admission {
                 stretch: position / 4,
                 is_counted: false,
@@ -300,7 +273,7 @@ impl Circuit {
         phase.state = next;
         phase.stretch += 1;
         self.position
-            .store(phase.stretch * 4 + to.code(), Ordering::Release);
+            .store(phase.stretch * 4 + code(to), Ordering::Release);
         Transition { from, to, counts }
     }
 

@@ -54,6 +54,8 @@ const ATTEMPT: Names = Names {
 };
 
 pub(super) const RETRIES: &str = "boards_storage_retries_total";
+/// The gauge of a circuit's state: 0 closed, 1 half-open, 2 open.
+pub(crate) const CIRCUIT: &str = "boards_storage_circuit_state";
 pub(super) const STORED_BYTES: &str = "boards_storage_stored_bytes";
 pub(super) const STORED_OBJECTS: &str = "boards_storage_stored_objects";
 
@@ -127,6 +129,13 @@ pub const METRICS: &[MetricDescription] = &[
         kind: MetricKind::Counter,
         labels: &["provider", "op"],
         help: "Attempts that were not the first of their operation, resumed streams included.",
+        unit: Unit::Count,
+    },
+    MetricDescription {
+        name: CIRCUIT,
+        kind: MetricKind::Gauge,
+        labels: &["provider"],
+        help: "Whether the circuit breaker lets calls through: 0 closed, 1 half-open, 2 open.",
         unit: Unit::Count,
     },
     MetricDescription {

@@ -1,7 +1,7 @@
 //! What all metrics layers of a storage count into, and the snapshot of it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use boards_storage_core::{
     ArtifactType, MetricLevel, MetricsSource, OperationKind, SeriesKey, StorageMetrics, Utilization,
@@ -10,6 +10,7 @@ use boards_storage_core::{
 
 use super::names::{STORED_BYTES, STORED_OBJECTS};
 use super::series::Series;
+use crate::breaker::{BreakerHandle, Watched};
 
 /// What all [metrics layers](super::MetricsLayer) of a storage count into. A clone is cheap and shares everything.
 ///
@@ -27,9 +28,26 @@ use super::series::Series;
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     providers: Arc<RwLock<BTreeMap<Arc<str>, Arc<ProviderSeries>>>>,
+    circuits: Arc<Mutex<Vec<Watched>>>,
 }
 
 impl Metrics {
+    /// Shows the state of a circuit breaker in each snapshot, as long as the breaker is used.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boards_storage_layers::{BreakerLayer, Metrics};
+    ///
+    /// let (metrics, breaker) = (Metrics::default(), BreakerLayer::default());
+    /// metrics.watch(&breaker.handle());
+    /// ```
+    pub fn watch(&self, breaker: &BreakerHandle) {
+        let mut circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
+        circuits.retain(|circuit| !circuit.is_gone());
+        circuits.push(breaker.watched());
+    }
+
     /// Returns what counts a provider's operations.
     pub(super) fn provider(&self, name: &Arc<str>) -> Arc<ProviderSeries> {
         let known = self.providers.read().unwrap_or_else(PoisonError::into_inner);
@@ -55,6 +73,8 @@ impl MetricsSource for Metrics {
                 .filter_map(OnceLock::get)
                 .for_each(|series| series.write(&mut metrics));
         }
+        let circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics.circuits = circuits.iter().filter_map(Watched::read).collect();
         metrics
     }
 }

@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boards_storage_core::{
-    CallOptions, Content, DeleteOptions, DeletedKey, DownloadOptions, Error, ErrorKind, Layer, ListOptions,
-    OperationKind, Outcome, Result, Retry, StorageProvider, UploadOptions,
+    CallOptions, CircuitState, Content, DeleteOptions, DeletedKey, DownloadOptions, Error, ErrorKind, Layer,
+    ListOptions, OperationKind, Outcome, Result, Retry, StorageProvider, UploadOptions,
 };
-use boards_storage_layers::{
-    BreakerConfig, BreakerHandle, BreakerLayer, CircuitState, LimitsConfig, LimitsLayer, Refusal,
-};
+use boards_storage_layers::{BreakerConfig, BreakerHandle, BreakerLayer, LimitsConfig, LimitsLayer, Refusal};
 use boards_storage_testkit::Step;
 use bytes::Bytes;
 use futures_util::{StreamExt, poll, stream};

@@ -7,10 +7,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use boards_storage_core::{
-    CallOptions, Error, ErrorKind, Layer, Next, Operation, Outcome, Result, Retry, StorageProvider,
-    async_trait,
+    CallOptions, CircuitState, Error, ErrorKind, Layer, Next, Operation, Outcome, Result, Retry,
+    StorageProvider, async_trait,
 };
-use boards_storage_layers::{BreakerConfig, BreakerLayer, BreakerSpan, CircuitState, Refusal};
+use boards_storage_layers::{BreakerConfig, BreakerLayer, BreakerSpan, Refusal};
 use futures_util::future::BoxFuture;
 use futures_util::poll;
 use parking_lot::Mutex;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boards_storage_core::{
-    BytesKey, CallContext, CallOptions, Content, Direction, Download, DownloadOptions, DownloadOutcome,
-    EndKind, ErrorKind, LatencyKey, LatencySpan, Layer, ListOptions, MetricLevel, MetricsSource,
-    ObjectMetadata, OperationKind, Outcome, SeriesKey, Stack, StorageMetrics, StorageProvider, UploadOptions,
-    Utilization, UtilizationKey,
+    BytesKey, CallContext, CallOptions, CircuitState, Content, Direction, Download, DownloadOptions,
+    DownloadOutcome, EndKind, ErrorKind, LatencyKey, LatencySpan, Layer, ListOptions, MetricLevel,
+    MetricsSource, ObjectMetadata, OperationKind, Outcome, SeriesKey, Stack, StorageMetrics, StorageProvider,
+    UploadOptions, Utilization, UtilizationKey,
 };
 use boards_storage_layers::{
-    DeadlineLayer, METRICS, Metrics, MetricsLayer, RetryLayer, describe_metrics, publish_utilization,
+    BreakerConfig, BreakerLayer, DeadlineLayer, METRICS, Metrics, MetricsLayer, RetryLayer, describe_metrics,
+    publish_utilization,
 };
 use boards_storage_testkit::{MemoryProvider, Step};
 use futures_util::StreamExt;
@@ -352,6 +353,39 @@ async fn one_layer_around_two_providers_keeps_them_apart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_snapshot_tells_the_state_of_each_circuit_that_is_used() {
+    let (recorded, metrics) = (Recorded::default(), Metrics::default());
+    let _guard = metrics::set_default_local_recorder(&recorded);
+    let breaker = BreakerLayer::new(&BreakerConfig::default().with_calls_min(2));
+    metrics.watch(&breaker.handle());
+    let bench = Bench::new(vec![Arc::new(breaker)]);
+    assert!(metrics.snapshot().circuits.is_empty(), "nothing was called");
+    let exists = async || bench.stack.exists(&key("a"), &CallOptions::default()).await;
+    exists().await.expect("answered");
+    let state = || metrics.snapshot().circuits.get("main").copied();
+    assert_eq!(state(), Some(CircuitState::Closed));
+    assert_eq!(
+        recorded.value("boards_storage_circuit_state", &[("provider", "main")]),
+        Some(0.0)
+    );
+    for _ in 0..2 {
+        bench
+            .script
+            .push(OperationKind::Exists, Step::FailBefore(unavailable()));
+        exists().await.expect_err("it fails");
+    }
+    assert_eq!(state(), Some(CircuitState::Open));
+    assert_eq!(
+        recorded.value("boards_storage_circuit_state", &[("provider", "main")]),
+        Some(2.0)
+    );
+    let json = serde_json::to_value(metrics.snapshot()).expect("JSON");
+    assert_eq!(json["circuits"], serde_json::json!({ "main": "open" }));
+    drop(bench);
+    assert!(metrics.snapshot().circuits.is_empty(), "its provider is gone");
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_the_layer_nothing_is_counted() {
     let metrics = Metrics::default();
     let bench = Bench::new(Vec::new());
@@ -368,7 +402,15 @@ async fn the_facade_gets_what_the_list_of_metrics_says_and_no_other_labels() {
     let recorded = Recorded::default();
     let _guard = metrics::set_default_local_recorder(&recorded);
     describe_metrics();
-    let (bench, _metrics) = bench();
+    let (metrics, breaker) = (Metrics::default(), BreakerLayer::default());
+    metrics.watch(&breaker.handle());
+    let layers: Vec<Arc<dyn Layer>> = vec![
+        Arc::new(MetricsLayer::call(&metrics)),
+        Arc::new(RetryLayer::default()),
+        Arc::new(breaker),
+        Arc::new(MetricsLayer::attempt(&metrics)),
+    ];
+    let bench = Bench::new(layers);
     let secrets = ["secret-key", "secret-tenant", "secret-message", "secret-request"];
     let prepared = Prepared::new(&bench).await;
     bench

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64 as Counter, Ordering as CounterOrdering};
 use std::time::Duration;
 
-use self::circuit::{Circuit, CircuitState, Entrant, Rules};
+use boards_storage_core::CircuitState;
+
+use self::circuit::{Circuit, Entrant, Rules};
 use self::window::{Sample, WindowSize};
 
 /// What `breaker/sync.rs` is for the real one.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boards_storage_core::{
-    CallContext, CallOptions, Content, DownloadOptions, ErrorKind, Layer, ListOptions, OperationKind,
-    PresignDownloadOptions, StorageProvider, UploadOptions,
+    ArtifactId, ArtifactType, CallContext, CallOptions, Content, DownloadOptions, ErrorKind, Layer,
+    ListOptions, ManagerSettings, MemoryCatalog, NewArtifact, OpenOptions, OperationKind,
+    PresignDownloadOptions, Stack, StorageManager, StorageProvider, SystemClock, UploadOptions,
 };
 use boards_storage_layers::{RetryLayer, TracingLayer};
-use boards_storage_testkit::Step;
+use boards_storage_testkit::{MemoryProvider, Step};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
@@ -26,6 +27,7 @@ type Fields = BTreeMap<String, String>;
 /// A span that was seen.
 #[derive(Clone, Debug, Default)]
 struct Seen {
+    id: u64,
     name: String,
     parent: Option<u64>,
     fields: Fields,
@@ -68,6 +70,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let parent = context.current_span().id().map(Id::into_u64);
         let mut seen = Seen {
+            id: id.into_u64(),
             name: attributes.metadata().name().to_owned(),
             parent,
             ..Seen::default()
@@ -304,4 +307,88 @@ async fn without_the_layer_there_is_no_span() {
             .expect("answered");
         assert_eq!(collector.spans("storage_call").len(), spans);
     }
+}
+
+/// A manager over a memory, with a span for each call.
+fn manager() -> StorageManager {
+    let manager = StorageManager::with_parts(
+        ManagerSettings::new("main"),
+        Arc::new(MemoryCatalog::default()),
+        Arc::new(SystemClock),
+        Arc::new(|name, provider| Arc::new(Stack::new(name, provider, call_layer()))),
+    );
+    manager
+        .register_provider("main", MemoryProvider::new())
+        .expect("a free name");
+    manager
+}
+
+#[tokio::test]
+async fn an_operation_of_the_manager_has_a_span_around_its_calls() {
+    let (collector, manager) = (Collector::default(), manager());
+    let _guard = collector.install();
+    let mut new = NewArtifact::new(ArtifactType::Image);
+    new.context = CallContext::default().with_request_id("req-1");
+    let stored = manager.store_artifact(new, "12345").await.expect("stored");
+    let operations = collector.spans("storage_operation");
+    assert_eq!(operations.len(), 1);
+    assert!(operations[0].is_closed);
+    check_fields(
+        &operations[0],
+        &[
+            ("otel.kind", "internal"),
+            ("otel.name", "store artifact"),
+            ("storage.operation", "store"),
+            ("storage.artifact", stored.artifact_id.as_str()),
+            ("storage.provider", "main"),
+            ("storage.key", stored.storage_key.as_str()),
+            ("storage.request_id", "req-1"),
+            ("storage.bytes", "5"),
+            ("storage.outcome", "ok"),
+        ],
+    );
+    let calls = collector.spans("storage_call");
+    assert!(!calls.is_empty());
+    assert!(
+        calls.iter().all(|call| call.parent == Some(operations[0].id)),
+        "{calls:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_span_of_an_operation_lasts_as_long_as_its_stream_and_tells_its_error() {
+    let (collector, manager) = (Collector::default(), manager());
+    let new = NewArtifact::new(ArtifactType::Image);
+    let stored = manager
+        .store_artifact(new, vec![7; 3 << 20])
+        .await
+        .expect("stored");
+    let _guard = collector.install();
+    let opened = manager.open_artifact(&stored, &OpenOptions::default()).await;
+    let mut stream = opened.expect("opened").into_stream();
+    let piece = stream.next().await.expect("a piece").expect("bytes");
+    assert!(!collector.spans("storage_operation")[0].is_closed);
+    drop(stream);
+    let closed = &collector.spans("storage_operation")[0];
+    assert!(closed.is_closed);
+    check_fields(
+        closed,
+        &[
+            ("storage.operation", "open"),
+            ("storage.outcome", "cancelled"),
+            ("storage.bytes", &piece.len().to_string()),
+        ],
+    );
+    let missing = ArtifactId::fresh();
+    let error = manager.open_artifact(missing, &OpenOptions::default()).await;
+    assert_eq!(error.expect_err("there is none").kind(), ErrorKind::NotFound);
+    let failed = &collector.spans("storage_operation")[1];
+    check_fields(
+        failed,
+        &[
+            ("storage.outcome", "error"),
+            ("error.type", "not_found"),
+            ("otel.status_code", "ERROR"),
+        ],
+    );
 }

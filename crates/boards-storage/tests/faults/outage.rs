@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
-use boards_storage::layers::{BreakerHandle, CircuitState};
+use boards_storage::CircuitState;
+use boards_storage::layers::BreakerHandle;
 use boards_storage::prelude::*;
 use boards_storage::{
     BoxFuture, Digest, DigestAlgorithm, ManagerSettings, MemoryCatalog, ProviderSettings, ResilienceSettings,

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boards_storage::{
-    CallContext, CallOptions, Content, Error, ErrorKind, OperationKind, ResilienceSettings, Result, Retry,
-    Stack, StorageKey, StorageProvider, UploadOptions, default_layers,
-    layers::{CircuitState, Metrics},
+    CallContext, CallOptions, CircuitState, Content, Error, ErrorKind, OperationKind, ResilienceSettings,
+    Result, Retry, Stack, StorageKey, StorageProvider, UploadOptions, default_layers, layers::Metrics,
 };
 use boards_storage_testkit::{MemoryProvider, Script, Step};
 use bytes::Bytes;

@@ -176,22 +176,70 @@ async fn a_full_disk_is_told_and_nothing_half_written_stays() {
         .arg(&path)
         .output();
     if !mounted.is_ok_and(|output| output.status.success()) {
-        println!("NOT TESTED: no right to mount a file system");
+        // Without the right to mount, the limit on files in the next test stands in for the disk's.
+        println!("no right to mount a file system: see `under_a_limit_of_files_too`");
+        run_limited();
         return;
     }
+    println!("the disk is a file system of 256 KiB");
     let _disk = SmallDisk(&path);
     let sink = log.open();
     append(&sink, &["a"]).await;
     std::fs::write(path.join("ballast"), vec![0; 1 << 20]).expect_err("it is full now");
-    let many: Vec<String> = (0..200).map(|index| format!("event-{index}")).collect();
-    let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let error = sink.append(&events(&many)).await.expect_err("no room");
-    assert_eq!(error.kind(), ErrorKind::InsufficientStorage, "{error:?}");
-    assert!(log.verify().await.is_whole());
-    assert_eq!(log.verify().await.unfinished_bytes, 0);
+    overfill(&log, &sink).await;
     std::fs::remove_file(path.join("ballast")).expect("removed");
-    append(&sink, &many).await;
+    append(&sink, &many().iter().map(String::as_str).collect::<Vec<_>>()).await;
     let found = log.verify().await;
     assert!(found.is_whole(), "{found:?}");
     assert_eq!(found.events, 201);
+}
+
+fn many() -> Vec<String> {
+    (0..200).map(|index| format!("event-{index}")).collect()
+}
+
+/// Appends more than there is room for.
+async fn overfill(log: &Log, sink: &JsonlSink) {
+    let many = many();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let error = sink.append(&events(&many)).await.expect_err("no room");
+    assert_eq!(error.kind(), ErrorKind::InsufficientStorage, "{error:?}");
+    let found = log.verify().await;
+    assert!(found.is_whole(), "{found:?}");
+    assert_eq!((found.events, found.unfinished_bytes), (1, 0));
+}
+
+/// Set in the child whose files cannot grow beyond 32 KiB.
+const LIMITED: &str = "BOARDS_STORAGE_TEST_LIMITED_FILES";
+
+/// Runs the test below in a child of its own, with that limit.
+fn run_limited() {
+    let (_, module) = module_path!().split_once("::").expect("in the crate");
+    let name = format!("{module}::under_a_limit_of_files_too");
+    let ran = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().expect("this program"))
+        .args(["--exact", &name])
+        .env(LIMITED, "yes")
+        .output()
+        .expect("ran");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// Where files have no limit, it sees to a child in which they have one.
+#[tokio::test]
+async fn under_a_limit_of_files_too() {
+    if std::env::var_os(LIMITED).is_none() {
+        run_limited();
+        return;
+    }
+    let log = Log::new();
+    let sink = log.open();
+    append(&sink, &["a"]).await;
+    overfill(&log, &sink).await;
+    append(&sink, &["b"]).await;
+    let found = log.verify().await;
+    assert!(found.is_whole(), "{found:?}");
+    assert_eq!(found.events, 2);
 }

@@ -383,8 +383,9 @@ async fn under_long_load_and_faults_nothing_grows_and_nothing_is_left() {
     let duration = duration();
     let folder = tempfile::tempdir().expect("a folder");
     let world = World::open(folder.path()).await;
-    // The catalog's own tasks are there after its first use.
+    // The catalog's own tasks are there after its first use; what only opened it is gone soon after.
     world.manager.reap(1).await.expect("reaped");
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let alive = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let mut tasks = JoinSet::new();
     for number in 0..TASKS {
@@ -435,7 +436,8 @@ async fn under_long_load_and_faults_nothing_grows_and_nothing_is_left() {
         "the memory grows: {:?} MiB",
         samples.iter().map(|bytes| bytes / MIB).collect::<Vec<_>>()
     );
-    assert_eq!(settled(alive).await, alive, "tasks are left");
+    let left = settled(alive).await;
+    assert!(left <= alive, "tasks are left: {left}, of which {alive} were there before");
     assert_eq!(
         world.traffic.under_way.load(Ordering::Relaxed),
         0,

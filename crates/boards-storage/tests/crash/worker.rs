@@ -161,7 +161,8 @@ async fn change_in_place(objects: &SharedProvider, random: &mut StdRng) {
             .expect("deleted");
         return say(&format!("ack delete {key}"));
     }
-    let (content, digest) = some_content(random);
+    let is_stream = random.random_bool(0.5);
+    let (content, digest) = some_content(random, is_stream);
     let mut options = UploadOptions::default();
     options.attributes = options
         .attributes
@@ -183,8 +184,8 @@ async fn change_in_place(objects: &SharedProvider, random: &mut StdRng) {
     }
 }
 
-/// Makes content of a random length, at once or in pieces, and its digest.
-fn some_content(random: &mut StdRng) -> (Content, Digest) {
+/// Makes content of a random length, at once or as a stream, and its digest.
+fn some_content(random: &mut StdRng, is_stream: bool) -> (Content, Digest) {
     let length = if random.random_ratio(1, 8) {
         random.random_range(0..600_000)
     } else {
@@ -193,10 +194,10 @@ fn some_content(random: &mut StdRng) -> (Content, Digest) {
     let mut bytes = vec![0_u8; length];
     random.fill(&mut bytes[..]);
     let digest = Digest::of(DigestAlgorithm::Blake3, &bytes);
-    let content = if random.random_bool(0.5) {
-        Content::from(bytes)
-    } else {
+    let content = if is_stream {
         in_pieces(bytes)
+    } else {
+        Content::from(bytes)
     };
     (content, digest)
 }
@@ -213,13 +214,12 @@ async fn fail_to_store(manager: &StorageManager, id: &str) {
 }
 
 async fn store(manager: &StorageManager, id: &str, random: &mut StdRng) {
-    let (content, digest) = some_content(random);
+    let is_displaced = random.random_bool(0.3);
+    // What was read once cannot go elsewhere.
+    let is_stream = !is_displaced && random.random_bool(0.5);
+    let (content, digest) = some_content(random, is_stream);
     let overwrites = random.random_bool(0.6);
-    let content_type = if random.random_bool(0.3) {
-        DISPLACED
-    } else {
-        "image/png"
-    };
+    let content_type = if is_displaced { DISPLACED } else { "image/png" };
     let mut new = NewArtifact::new(ArtifactType::Image)
         .with_artifact(ArtifactId::parse(id).expect("an id"))
         .with_content_type(ContentType::parse(content_type).expect("a type"))

@@ -198,11 +198,12 @@ async fn another_store_stands_in(store: Store, config: Config) {
     assert_eq!(states, [degraded, degraded, away], "the spare takes writes");
 
     world.proxy.clear();
-    let after = put(3).await;
+    // The circuit breaker has opened; probes that work close it.
     assert_eq!(
         (look().await, look().await),
         (degraded, (HealthState::Healthy, true))
     );
+    let after = put(3).await;
     for (reference, seed, provider) in [
         (&before, 1, "bucket"),
         (&during, 2, "spare"),

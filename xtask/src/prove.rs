@@ -23,8 +23,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::example::{self, Profile};
 use crate::tally::Tally;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, crates};
+use crate::{process, test};
 
 /// Every proof, in the order in which `cargo xtask test` runs their small versions.
 const PROOFS: &[Proof] = &[
@@ -101,6 +103,31 @@ fn refuse_arguments(args: &[String]) -> Result<()> {
         bail!("this proof takes no arguments, but got `{arg}`: leave it out");
     }
     Ok(())
+}
+
+/// Runs the umbrella's tests of that name at the length that the variable gives them.
+fn run_long(workspace: &Workspace, tests: &str, variable: &str, length: impl ToString) -> Result<Tally> {
+    let package = ["test", "--package", crates::UMBRELLA, "--test", "storage"];
+    let arguments = ["--", "--nocapture", "--test-threads=1", tests];
+    let mut command = workspace.cargo(&[&package[..], &arguments].concat());
+    command.env(variable, length.to_string());
+    test::cargo_test(&mut command)
+}
+
+/// Runs an example outside the workspace, which fails by itself if it does not show what it is to show.
+fn run_example(workspace: &Workspace, folder: &str) -> Result<Tally> {
+    for (arguments, more) in [
+        (
+            &["clippy", "--locked", "--all-targets"][..],
+            &["--", "-D", "warnings"][..],
+        ),
+        (&["run", "--locked", "--quiet"], &[]),
+    ] {
+        let mut command = example::cargo(workspace, folder, arguments, Profile::Dev)
+            .with_context(|| format!("expected the folder `{folder}`"))?;
+        process::run(command.args(more))?;
+    }
+    Ok(Tally::passed_once())
 }
 
 fn find(name: &str) -> Result<&'static Proof> {

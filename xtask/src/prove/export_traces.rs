@@ -3,11 +3,10 @@
 //!
 //! No small version: it costs a build of OpenTelemetry.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::Proof;
-use crate::example::{self, Profile};
-use crate::process;
+use crate::example;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
@@ -20,16 +19,5 @@ pub(crate) const PROOF: Proof = Proof {
 
 fn run(workspace: &Workspace, args: &[String]) -> Result<Tally> {
     super::refuse_arguments(args)?;
-    for arguments in [
-        &["clippy", "--locked", "--all-targets"][..],
-        &["run", "--locked", "--quiet"],
-    ] {
-        let mut command = example::cargo(workspace, example::EXPORT_TRACES, arguments, Profile::Dev)
-            .with_context(|| format!("expected the folder `{}`", example::EXPORT_TRACES))?;
-        if arguments[0] == "clippy" {
-            command.args(["--", "-D", "warnings"]);
-        }
-        process::run(&mut command)?;
-    }
-    Ok(Tally::passed_once())
+    super::run_example(workspace, example::EXPORT_TRACES)
 }

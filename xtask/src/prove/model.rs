@@ -6,8 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::Proof;
 use crate::tally::Tally;
-use crate::test::cargo_test;
-use crate::workspace::{Workspace, crates};
+use crate::workspace::Workspace;
 
 pub(crate) const PROOF: Proof = Proof {
     name: "model",
@@ -19,21 +18,7 @@ pub(crate) const PROOF: Proof = Proof {
 const SEEDS: u64 = 200_000;
 
 fn run(workspace: &Workspace, args: &[String]) -> Result<Tally> {
-    let seeds = seeds(args)?;
-    let arguments = [
-        "test",
-        "--package",
-        crates::UMBRELLA,
-        "--test",
-        "storage",
-        "--",
-        "--nocapture",
-        "--test-threads=1",
-        "model::",
-    ];
-    let mut command = workspace.cargo(&arguments);
-    command.env("BOARDS_STORAGE_TEST_SEEDS", seeds.to_string());
-    cargo_test(&mut command)
+    super::run_long(workspace, "model::", "BOARDS_STORAGE_TEST_SEEDS", seeds(args)?)
 }
 
 fn seeds(args: &[String]) -> Result<u64> {

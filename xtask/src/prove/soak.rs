@@ -6,8 +6,7 @@ use anyhow::Result;
 
 use super::Proof;
 use crate::tally::Tally;
-use crate::test::cargo_test;
-use crate::workspace::{Workspace, crates};
+use crate::workspace::Workspace;
 
 pub(crate) const PROOF: Proof = Proof {
     name: "soak",
@@ -20,17 +19,5 @@ const SECONDS: u64 = 600;
 
 fn run(workspace: &Workspace, args: &[String]) -> Result<Tally> {
     super::refuse_arguments(args)?;
-    let arguments = [
-        "test",
-        "--package",
-        crates::UMBRELLA,
-        "--test",
-        "storage",
-        "--",
-        "--nocapture",
-        "soak::",
-    ];
-    let mut command = workspace.cargo(&arguments);
-    command.env("BOARDS_STORAGE_TEST_SOAK_SECONDS", SECONDS.to_string());
-    cargo_test(&mut command)
+    super::run_long(workspace, "soak::", "BOARDS_STORAGE_TEST_SOAK_SECONDS", SECONDS)
 }

@@ -317,6 +317,68 @@ impl Crc64Hasher {
     }
 }
 
+/// Computes a [`Checksum`] of any function but MD5 piece by piece.
+///
+/// # Examples
+///
+/// ```
+/// use boards_storage_core::{ChecksumAlgorithm, ChecksumHasher};
+///
+/// let mut hasher = ChecksumHasher::new(ChecksumAlgorithm::Crc32c).expect("it is computed here");
+/// hasher.update(b"12345");
+/// hasher.update(b"6789");
+/// assert_eq!(hasher.finish().to_string(), "crc32c:e3069283");
+/// ```
+#[derive(Clone, Debug)]
+pub struct ChecksumHasher(Sum);
+
+#[derive(Clone, Debug)]
+enum Sum {
+    Crc64(Crc64Hasher),
+    Crc32c(crc_fast::Digest),
+    Sha256(sha2::Sha256),
+}
+
+impl ChecksumHasher {
+    /// Creates a hasher of no bytes; `None` for MD5, which no provider computes.
+    #[must_use]
+    pub fn new(algorithm: ChecksumAlgorithm) -> Option<Self> {
+        match algorithm {
+            ChecksumAlgorithm::Crc64Nvme => Some(Self(Sum::Crc64(Crc64Hasher::default()))),
+            ChecksumAlgorithm::Crc32c => {
+                let digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+                Some(Self(Sum::Crc32c(digest)))
+            }
+            ChecksumAlgorithm::Sha256 => Some(Self(Sum::Sha256(sha2::Sha256::new()))),
+            ChecksumAlgorithm::Md5 => None,
+        }
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match &mut self.0 {
+            Sum::Crc64(hasher) => hasher.update(bytes),
+            Sum::Crc32c(hasher) => hasher.update(bytes),
+            Sum::Sha256(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// Returns the checksum of all bytes added.
+    #[must_use]
+    pub fn finish(self) -> Checksum {
+        let (algorithm, value): (_, Box<[u8]>) = match self.0 {
+            Sum::Crc64(hasher) => return hasher.finish(),
+            // The four low bytes of eight.
+            Sum::Crc32c(hasher) => (
+                ChecksumAlgorithm::Crc32c,
+                hasher.finalize().to_be_bytes()[4..].into(),
+            ),
+            Sum::Sha256(hasher) => (ChecksumAlgorithm::Sha256, hasher.finalize().to_vec().into()),
+        };
+        Checksum { algorithm, value }
+    }
+}
+
 struct Hex<'a>(&'a [u8]);
 
 impl fmt::Display for Hex<'_> {
@@ -386,6 +448,22 @@ mod tests {
             Digest::of(DigestAlgorithm::Blake3, b"").to_string(),
             "blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
         );
+    }
+
+    #[test]
+    fn a_hasher_computes_what_a_store_may_keep() {
+        for expected in [
+            "crc64nvme:ae8b14860a799888",
+            "crc32c:e3069283",
+            "sha256:15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",
+        ] {
+            let expected: Checksum = expected.parse().expect("a checksum");
+            let mut hasher = ChecksumHasher::new(expected.algorithm()).expect("it is computed");
+            hasher.update(b"1234");
+            hasher.update(b"56789");
+            assert_eq!(hasher.finish(), expected);
+        }
+        assert!(ChecksumHasher::new(ChecksumAlgorithm::Md5).is_none());
     }
 
     #[test]

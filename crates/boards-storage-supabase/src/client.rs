@@ -1,6 +1,7 @@
 //! Requests to the server: addresses, credentials, time limits, and answers turned into values or errors.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use boards_storage_core::{Error, Result, Secret, StorageKey};
@@ -24,6 +25,32 @@ pub(crate) struct Client {
     key: Secret,
     pub(crate) bucket: Arc<str>,
     request_timeout: Duration,
+    pub(crate) reached: Reached,
+}
+
+/// Where the server is within parts that arrived in part, by the upload's id: from there they go on. It saves bytes and
+/// nothing else, so that what is not remembered does no harm.
+#[derive(Clone, Default)]
+pub(crate) struct Reached(Arc<Mutex<HashMap<String, u64>>>);
+
+impl Reached {
+    const UPLOADS_MAX: usize = 1024;
+
+    pub(crate) fn note(&self, upload: &str, offset: u64) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those of uploads that nobody went on with.
+        if known.len() >= Self::UPLOADS_MAX {
+            known.clear();
+        }
+        known.insert(upload.to_owned(), offset);
+    }
+
+    pub(crate) fn take(&self, upload: &str) -> Option<u64> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(upload)
+    }
 }
 
 impl std::fmt::Debug for Client {
@@ -59,6 +86,7 @@ impl Client {
             key: settings.key.clone(),
             bucket: settings.bucket.as_str().into(),
             request_timeout: settings.request_timeout.get(),
+            reached: Reached::default(),
         })
     }
 

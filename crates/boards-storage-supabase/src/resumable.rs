@@ -179,8 +179,16 @@ async fn append(
     total: Option<u64>,
 ) -> Result<()> {
     let end = offset + bytes.len() as u64;
-    let (mut position, mut rest) = (offset, bytes);
-    // Twice at most: once from where the caller thinks, once from where the server is.
+    let from = |position: u64| {
+        let done = usize::try_from(position - offset).unwrap_or(bytes.len());
+        bytes.slice(done.min(bytes.len())..)
+    };
+    let reached = client
+        .reached
+        .take(id)
+        .filter(|reached| (offset..end).contains(reached));
+    let mut position = reached.unwrap_or(offset);
+    // Twice at most: once from where the server is thought to be, once from where it is.
     for attempt in 0..2 {
         let mut request = tus(client, Method::PATCH, &route(id))
             .header("content-type", "application/offset+octet-stream")
@@ -188,7 +196,7 @@ async fn append(
         if let Some(total) = total {
             request = request.header("upload-length", total);
         }
-        let answer = match send(request.body(rest.clone())).await {
+        let answer = match send(request.body(from(position))).await {
             Ok(answer) => answer,
             // The answer may have been lost, or given before all bytes were sent: the offset tells.
             Err(lost) => return settle(client, key, id, offset..end, total, lost).await,
@@ -214,8 +222,6 @@ async fn append(
                     return Ok(());
                 }
                 check_offset(state, offset)?;
-                let done = usize::try_from(state.offset.min(end) - position).unwrap_or(rest.len());
-                rest = rest.slice(done.min(rest.len())..);
                 position = state.offset.min(end);
             }
             _ => return Err(refused(answer).await),
@@ -248,7 +254,13 @@ async fn settle(
 ) -> Result<()> {
     match state(client, key, id).await {
         Ok(state) if state.offset >= range.end && (total.is_none() || state.is_complete()) => Ok(()),
-        Ok(state) => check_offset(state, range.start).and(Err(lost)),
+        Ok(state) => {
+            check_offset(state, range.start)?;
+            if state.offset > range.start {
+                client.reached.note(id, state.offset);
+            }
+            Err(lost)
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Err(error),
         // It may have been the last of the bytes.
         Err(_) => Err(lost_write(lost)),
@@ -257,6 +269,7 @@ async fn settle(
 
 /// Gives an upload up. One that is complete stays: ending it could take its bytes away.
 async fn terminate(client: &Client, key: &StorageKey, id: &str) -> Result<()> {
+    client.reached.take(id);
     match state(client, key, id).await {
         Ok(state) if state.is_complete() => return Ok(()),
         Ok(_) => {}
@@ -383,7 +396,11 @@ pub(crate) async fn list_parts(client: &Client, upload: &MultipartUpload) -> Res
     if state.is_complete() {
         return Err(unknown(&upload.key));
     }
-    Ok(parts_of(state.offset, upload.part_rules.size_bytes_max.max(1)))
+    let size = upload.part_rules.size_bytes_max.max(1);
+    if !state.offset.is_multiple_of(size) {
+        client.reached.note(&upload.id, state.offset);
+    }
+    Ok(parts_of(state.offset, size))
 }
 
 /// The server knows only how many bytes it has; parts of one size say the rest.

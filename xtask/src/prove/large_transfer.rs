@@ -118,7 +118,7 @@ fn s3_of<'a>(environment: impl Iterator<Item = (&'a String, &'a String)>) -> Opt
             Some((field, Value::from(value.as_str())))
         })
         .collect();
-    settings.contains_key("endpoint").then(|| Store {
+    settings.contains_key("endpoint").then_some(Store {
         name: "S3 (Ceph)",
         kind: "s3",
         config: Value::Object(settings),

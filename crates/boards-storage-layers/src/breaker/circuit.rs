@@ -2,6 +2,7 @@
 //!
 //! It knows no clock and no task: whoever calls says what time it is. What it locks and counts with comes from `sync`.
 
+use std::fmt;
 use std::sync::PoisonError;
 use std::time::Duration;
 

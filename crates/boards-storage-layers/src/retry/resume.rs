@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use boards_storage_core::{
-    ByteRange, ByteStream, Capabilities, Capability, ChecksumAlgorithm, Crc64Hasher, Download,
-    DownloadOptions, DownloadOutcome, Error, ErrorKind, ListEntry, ListOptions, ListStream, Next,
-    NotModified, ObjectMetadata, Operation, Outcome, Result, Retry, StorageKey,
+    ByteRange, ByteStream, Capabilities, Capability, ChecksumHasher, Download, DownloadOptions,
+    DownloadOutcome, Error, ErrorKind, ListEntry, ListOptions, ListStream, Next, NotModified, ObjectMetadata,
+    Operation, Outcome, Result, Retry, StorageKey,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -115,7 +115,7 @@ struct DownloadPlan {
     metadata: Arc<ObjectMetadata>,
     range: Range<u64>,
     /// The sum so far, where the store promises verified reads; then the metadata has what it must be.
-    running: Option<Crc64Hasher>,
+    running: Option<ChecksumHasher>,
 }
 
 impl DownloadPlan {
@@ -132,12 +132,8 @@ impl DownloadPlan {
         let metadata = download.metadata();
         let is_verified = download.is_whole() && capabilities.has(Capability::VerifiedRead);
         let running = match &metadata.checksum {
-            Some(checksum) if is_verified => match checksum.algorithm() {
-                ChecksumAlgorithm::Crc64Nvme => Some(Crc64Hasher::default()),
-                ChecksumAlgorithm::Crc32c | ChecksumAlgorithm::Md5 | ChecksumAlgorithm::Sha256 => {
-                    return None;
-                }
-            },
+            // What cannot be verified in the end is not taken up.
+            Some(checksum) if is_verified => Some(ChecksumHasher::new(checksum.algorithm())?),
             Some(_) | None => None,
         };
         metadata.etag.is_some().then(|| Self {
@@ -235,7 +231,7 @@ impl Reader {
             hasher.update(&piece);
             // Until it is resumed, the provider itself checks the whole.
             if self.left.is_empty() && self.breaks.resumes > 0 {
-                let actual = hasher.finish();
+                let actual = hasher.clone().finish();
                 if let Some(expected) = &self.plan.metadata.checksum
                     && actual != *expected
                 {

@@ -51,7 +51,12 @@ fn reads_of(store: Store, world: &World) -> Vec<ProxiedRequest> {
     let (method, target, _) = (store.at)(Does::Get, At::Get);
     // The object has another name than in the cases.
     let target = target.trim_end_matches("object");
-    let is_read = |request: &ProxiedRequest| request.method == method && request.path.contains(target);
+    // It is in the path, or a name and a value in the query.
+    let name = target.split('=').next().unwrap_or_default();
+    let is_read = |request: &ProxiedRequest| {
+        request.method == method
+            && (request.path.contains(target) || request.query_names.iter().any(|own| own == name))
+    };
     world.proxy.requests().into_iter().filter(is_read).collect()
 }
 

@@ -72,7 +72,8 @@ async fn check_wait(store: Store, config: Config, at: At, status: u16, kind: Err
     let refused = &requests[refused.expect("it was refused once")];
     let again = requests
         .iter()
-        .filter(|request| request.at > refused.at && request.path == refused.path);
+        .filter(|request| request.at > refused.at && request.path == refused.path)
+        .filter(|request| request.query_names == refused.query_names);
     let again: Vec<_> = again.map(|request| request.at - refused.at).collect();
     assert!(again.first().is_some_and(|waited| *waited >= wait), "{again:?}");
 }

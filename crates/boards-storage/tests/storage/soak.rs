@@ -437,7 +437,10 @@ async fn under_long_load_and_faults_nothing_grows_and_nothing_is_left() {
         samples.iter().map(|bytes| bytes / MIB).collect::<Vec<_>>()
     );
     let left = settled(alive).await;
-    assert!(left <= alive, "tasks are left: {left}, of which {alive} were there before");
+    assert!(
+        left <= alive,
+        "tasks are left: {left}, of which {alive} were there before"
+    );
     assert_eq!(
         world.traffic.under_way.load(Ordering::Relaxed),
         0,

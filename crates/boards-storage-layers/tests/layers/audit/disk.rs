@@ -9,6 +9,7 @@ use boards_storage_core::{
     ErrorKind, Intent, MemoryCatalog, NewIntent, Result, StorageKey, StoredObject, Tombstone, Utilization,
     UtilizationKey, VariantIdentity, VersionId, VersionSelector, async_trait,
 };
+use boards_storage_layers::JsonlSink;
 use jiff::Timestamp;
 
 use super::{Log, append, events, file, read};

@@ -7,7 +7,7 @@ use boards_storage_layers::{METRICS, MetricKind};
 use serde_json::Value;
 
 /// Labels that Prometheus adds.
-const ADDED: [&str; 1] = ["le"];
+const ADDED: [&str; 2] = ["instance", "le"];
 
 fn read(name: &str) -> String {
     let path = format!("{}/../../docs/observability/{name}", env!("CARGO_MANIFEST_DIR"));

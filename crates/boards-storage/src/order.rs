@@ -102,6 +102,7 @@ fn timeout_config(timeout: &TimeoutSettings) -> TimeoutConfig {
         .with_control(timeout.control.into())
         .with_bulk(timeout.bulk.into())
         .with_idle(timeout.idle.into())
+        .with_bytes_per_second_min(timeout.upload_per_second_min.bytes())
 }
 
 fn retry_config(retry: &RetrySettings) -> RetryConfig {
@@ -115,6 +116,7 @@ fn retry_config(retry: &RetrySettings) -> RetryConfig {
         .with_budget_tokens_max(tokens_max)
         .with_attempts_max(retry.attempts_max)
         .with_time_max(retry.time_max.into())
+        .with_resumes_max(retry.resumes_max)
         .with_delay_initial(retry.delay_initial.into())
         .with_delay_max(retry.delay_max.into())
 }

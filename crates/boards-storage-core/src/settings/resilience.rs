@@ -73,13 +73,14 @@ mod tests {
     #[test]
     fn a_provider_changes_only_what_it_names() {
         let differences: ResilienceOverride = serde_json::from_str(
-            r#"{"retry": {"attempts_max": 5, "budget": {"enabled": false}}, "timeout": {"idle": "1m"},
+            r#"{"retry": {"attempts_max": 5, "resumes_max": 7, "budget": {"enabled": false}}, "timeout": {"idle": "1m"},
                 "breaker": {"window": "time"}, "limits": {"upload_per_second": "1MB"}, "hedge": {"enabled": true}}"#,
         )
         .expect("valid");
         let global = ResilienceSettings::default();
         let mut expected = global.clone();
         expected.retry.attempts_max = 5;
+        expected.retry.resumes_max = 7;
         expected.retry.budget.enabled = false;
         expected.timeout.idle = Duration::from_secs(60).into();
         expected.breaker.window = BreakerWindow::Time;

@@ -29,6 +29,10 @@ pub struct RetrySettings {
     /// No attempt begins later than this after the first: 1ms to 24h.
     #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "24h"))]
     pub time_max: FriendlyDuration,
+    /// How often one stream is taken up where it broke, a download at its byte and a listing after its last name: 0 to
+    /// 10,000.
+    #[schemars(range(min = 0, max = 10_000))]
+    pub resumes_max: u32,
     /// How many repeats all calls of a provider may spend together, so that an outage is not made worse.
     pub budget: RetryBudgetSettings,
 }
@@ -55,6 +59,7 @@ impl Default for RetrySettings {
             delay_initial: Duration::from_millis(100).into(),
             delay_max: Duration::from_secs(20).into(),
             time_max: Duration::from_secs(120).into(),
+            resumes_max: 100,
             budget: RetryBudgetSettings::default(),
         }
     }
@@ -88,6 +93,9 @@ pub struct RetryOverride {
     /// No attempt begins later than this after the first: 1ms to 24h.
     #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "24h"))]
     pub time_max: Option<FriendlyDuration>,
+    /// How often one stream is taken up where it broke: 0 to 10,000.
+    #[schemars(range(min = 0, max = 10_000))]
+    pub resumes_max: Option<u32>,
     /// How many repeats all calls of the provider may spend together.
     pub budget: Option<RetryBudgetOverride>,
 }
@@ -116,6 +124,7 @@ impl RetrySettings {
             delay_initial: own.delay_initial.unwrap_or(self.delay_initial),
             delay_max: own.delay_max.unwrap_or(self.delay_max),
             time_max: own.time_max.unwrap_or(self.time_max),
+            resumes_max: own.resumes_max.unwrap_or(self.resumes_max),
             budget: RetryBudgetSettings {
                 enabled: budget.enabled.unwrap_or(self.budget.enabled),
                 tokens_max: budget.tokens_max.unwrap_or(self.budget.tokens_max),

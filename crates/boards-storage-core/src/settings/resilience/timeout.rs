@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::section::section;
-use crate::settings::FriendlyDuration;
+use crate::settings::{ByteSize, FriendlyDuration};
 
 section! {
     /// How long one attempt of a call may take, from the moment on when the limits let it through.
@@ -20,6 +20,9 @@ section! {
         /// The time in which a transfer must move at least one byte: 1ms to 1h.
         #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1h"))]
         idle: FriendlyDuration = Duration::from_secs(30).into(),
+        /// The bytes in a second that an upload of bytes at hand must send: it has `idle`, and the time that its size
+        /// takes at this rate, as nobody sees it flow.
+        upload_per_second_min: ByteSize = ByteSize::from_bytes(64 << 10),
     }
     /// One provider's differences from the global `resilience.timeout`.
     TimeoutOverride

@@ -25,7 +25,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::example::{self, Profile};
 use crate::tally::Tally;
-use crate::workspace::{Workspace, crates};
+use crate::workspace::Workspace;
 use crate::{process, test};
 
 /// Every proof, in the order in which `cargo xtask test` runs their small versions.
@@ -107,9 +107,10 @@ fn refuse_arguments(args: &[String]) -> Result<()> {
 
 /// Runs the umbrella's tests of that name at the length that the variable gives them.
 fn run_long(workspace: &Workspace, tests: &str, variable: &str, length: impl ToString) -> Result<Tally> {
-    let package = ["test", "--package", crates::UMBRELLA, "--test", "storage"];
+    // As the tests build it, so that nothing is compiled anew.
+    let target = ["test", "--workspace", "--test", "storage"];
     let arguments = ["--", "--nocapture", "--test-threads=1", tests];
-    let mut command = workspace.cargo(&[&package[..], &arguments].concat());
+    let mut command = workspace.cargo(&[&target[..], &arguments].concat());
     command.env(variable, length.to_string());
     test::cargo_test(&mut command)
 }

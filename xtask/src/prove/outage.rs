@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use super::Proof;
 use crate::services::{self, Choice, Session};
 use crate::tally::Tally;
-use crate::test::cargo_test;
-use crate::workspace::{Workspace, crates};
+use crate::test::{cargo_test, gated_features};
+use crate::workspace::Workspace;
 
 pub(crate) const PROOF: Proof = Proof {
     name: "outage",
@@ -43,12 +43,13 @@ fn run(workspace: &Workspace, args: &[String]) -> Result<Tally> {
 fn prove(own: &Workspace, workspace: &Workspace) -> Result<Tally> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     let address = listener.local_addr()?.to_string();
+    // As the tests build it, so that nothing is compiled anew.
+    let features = gated_features(workspace);
     let arguments = [
         "test",
-        "--package",
-        crates::UMBRELLA,
+        "--workspace",
         "--features",
-        "s3,supabase",
+        &features,
         "--test",
         "faults",
         "--",

@@ -132,8 +132,8 @@ impl RetryConfig {
 /// # Refusals of our own layers
 ///
 /// A call that the circuit breaker or the limits [refused](crate::Refusal) was not sent: it took no effect, and its
-/// repeat costs no token. The time that the breaker names is waited for, with jitter, if it is no longer than
-/// `delay_max`; otherwise, and after a refusal of the limits, whose queue was the wait, the call ends at once with that
+/// repeat costs no token. The time that the breaker names is waited for, with jitter, if it is no longer than the
+/// longest wait before this attempt would be anyway; otherwise, and after a refusal of the limits, whose queue was the wait, the call ends at once with that
 /// error as it is, so that its caller can go elsewhere. A broken stream waits for either as long as its time lasts, since
 /// what was read would be lost.
 ///
@@ -256,7 +256,7 @@ impl Policy {
             (Retry::No | Retry::Exhausted, _) => return Step::Stop,
             // Fail fast is what a breaker is for: whoever has another place to go to must learn of it now.
             (Retry::After(delay), Some(Refusal::CircuitOpen))
-                if progress == Progress::None && delay > self.config.delay_max =>
+                if progress == Progress::None && delay > self.config.ceiling(attempts) =>
             {
                 return Step::end(attempts);
             }

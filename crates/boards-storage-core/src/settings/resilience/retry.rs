@@ -10,7 +10,7 @@ use crate::settings::FriendlyDuration;
 /// Whether and how a failed call is repeated.
 ///
 /// The wait before the next attempt doubles from `delay_initial` up to `delay_max`, shortened at random; a store that
-/// names its own wait is obeyed. The circuit breaker is waited for no longer than `delay_max`.
+/// names its own wait is obeyed. The circuit breaker is waited for no longer than that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

@@ -107,7 +107,7 @@ fn check_value(label: &str, value: &str) {
     let exists = match label {
         "outcome" => EndKind::all().any(|end| end.name() == value),
         "direction" => Direction::ALL.iter().any(|direction| direction.name() == value),
-        "provider" | "le" => true,
+        "instance" | "le" | "provider" => true,
         _ if value.starts_with('$') => true,
         "op" => OperationKind::ALL.iter().any(|kind| kind.name() == value),
         _ => false,

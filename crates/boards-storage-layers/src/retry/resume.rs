@@ -14,10 +14,11 @@ use tokio::time::{Instant, sleep};
 
 use super::{Policy, Progress, Step};
 use crate::context::Place;
+use crate::stream::has_stream;
 
 /// Makes the outcome's stream go on where it breaks, if the inside can do that.
 pub(super) fn go_on(policy: &Arc<Policy>, operation: Operation, next: Next, outcome: Outcome) -> Outcome {
-    if policy.config.attempts_max <= 1 || policy.config.resumes_max == 0 {
+    if policy.config.attempts_max <= 1 || policy.config.resumes_max == 0 || !has_stream(&outcome) {
         return outcome;
     }
     let breaks = Breaks::new(policy, &operation, next);
@@ -126,7 +127,7 @@ impl DownloadPlan {
         };
         let can_resume =
             capabilities.has(Capability::Range) && capabilities.has(Capability::ConditionalDownload);
-        if !can_resume || download.as_bytes().is_some() || download.length() == 0 {
+        if !can_resume || download.length() == 0 {
             return None;
         }
         let metadata = download.metadata();

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
+
 use tracing::Instrument as _;
 
 use super::read::{Tries, lost};

@@ -1,4 +1,5 @@
 //! Finding and opening artifacts.
+
 use tracing::Instrument as _;
 
 use super::audited::record_download;

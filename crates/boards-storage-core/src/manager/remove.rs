@@ -1,6 +1,7 @@
 //! Deleting, and cleaning up after those who did not finish.
 
 use std::time::Duration;
+
 use tracing::Instrument as _;
 
 use super::{ArtifactLocator, Deletion, ReapReport, StorageManager};

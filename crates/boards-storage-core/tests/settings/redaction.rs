@@ -42,7 +42,9 @@ fn the_effective_settings_have_defaults_and_no_secrets() {
     assert_eq!(shown["resilience"]["retry"]["attempts_max"], 3);
     assert_eq!(
         shown["resilience"]["timeout"],
-        json!({"enabled": true, "control": "30s", "bulk": "10m", "idle": "30s"})
+        json!({
+            "enabled": true, "control": "30s", "bulk": "10m", "idle": "30s", "upload_per_second_min": "64KiB",
+        })
     );
     assert_eq!(
         shown["resilience"]["breaker"],

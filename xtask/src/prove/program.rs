@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result};
 
 use crate::process;
-use crate::test;
 use crate::workspace::{Workspace, crates};
 
 /// How the program is built.
@@ -58,23 +57,6 @@ impl Program {
             path: target.join(profile).join("boards-storage"),
             folder,
         })
-    }
-
-    /// Takes the program as the workspace's tests build it, with every feature that any of them needs, and builds more
-    /// targets in the same way: nothing is compiled anew for it.
-    pub(crate) fn of_tests(workspace: &Workspace, proof: &str, targets: &[&str]) -> Result<Self> {
-        let features = test::gated_features(workspace);
-        let tests = [
-            "test",
-            "--no-run",
-            "--workspace",
-            "--features",
-            &features,
-            "--test",
-            "program",
-        ];
-        process::run(&mut workspace.cargo(&[&tests[..], targets].concat()))?;
-        Self::at(workspace, proof, "debug")
     }
 
     pub(crate) fn folder(&self) -> &Path {

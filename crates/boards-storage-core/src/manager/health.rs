@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
@@ -168,7 +168,7 @@ impl StorageManager {
             let of_providers = providers
                 .iter()
                 .map(|(name, provider)| board.probe_provider(name, provider, options));
-            tokio::join!(board.probe_catalog(&catalog), join_all(of_providers));
+            join(board.probe_catalog(&catalog), join_all(of_providers)).await;
         }
     }
 

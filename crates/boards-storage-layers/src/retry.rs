@@ -133,9 +133,9 @@ impl RetryConfig {
 ///
 /// A call that the circuit breaker or the limits [refused](crate::Refusal) was not sent: it took no effect, and its
 /// repeat costs no token. The time that the breaker names is waited for, with jitter, if it is no longer than the
-/// longest wait before this attempt would be anyway; otherwise, and after a refusal of the limits, whose queue was the wait, the call ends at once with that
-/// error as it is, so that its caller can go elsewhere. A broken stream waits for either as long as its time lasts, since
-/// what was read would be lost.
+/// longest wait before this attempt would be anyway; otherwise, and after a refusal of the limits, whose queue was the
+/// wait, the call ends at once with that error as it is, so that its caller can go elsewhere. A broken stream waits for
+/// either as long as its time lasts, since what was read would be lost.
 ///
 /// # Lost answers
 ///

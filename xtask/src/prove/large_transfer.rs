@@ -61,12 +61,9 @@ fn run(workspace: &Workspace, args: &[String]) -> Result<Tally> {
         let example = ["--features", "supabase", "--example", DOUBLE];
         process::run(&mut workspace.cargo(&[&["build"][..], &package, &example].concat()))?;
         write_input(&program)?;
-        let s3 = s3_of(session.environment().iter().map(|(name, value)| (name, value)));
-        check(
-            &program,
-            s3.context("the environment names another server: unset it")?,
-        )?;
-        let mut double = Double::start(workspace, "release")?;
+        let s3 = s3_of(session.environment()).context("the environment names another server: unset it")?;
+        check(&program, s3)?;
+        let mut double = Double::start(workspace)?;
         check(&program, supabase(&mut double)?)?;
         Ok(Tally::passed_once())
     };
@@ -89,8 +86,9 @@ fn write_input(program: &Program) -> Result<()> {
 }
 
 /// S3 on our own server, if the environment names one.
-fn s3_of<'a>(environment: impl Iterator<Item = (&'a String, &'a String)>) -> Option<Store> {
+fn s3_of(environment: &[(String, String)]) -> Option<Store> {
     let settings: serde_json::Map<_, _> = environment
+        .iter()
         .filter_map(|(name, value)| {
             let field = name.strip_prefix("BOARDS_STORAGE_TEST_S3__")?.to_lowercase();
             Some((field, Value::from(value.as_str())))
@@ -223,13 +221,9 @@ struct Double {
 }
 
 impl Double {
-    /// Starts what was built in that profile.
-    fn start(workspace: &Workspace, profile: &str) -> Result<Self> {
-        let path = workspace
-            .target_directory()
-            .join(profile)
-            .join("examples")
-            .join(DOUBLE);
+    /// Starts what was built in release.
+    fn start(workspace: &Workspace) -> Result<Self> {
+        let path = workspace.target_directory().join("release/examples").join(DOUBLE);
         let child = Command::new(path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

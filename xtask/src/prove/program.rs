@@ -44,10 +44,6 @@ impl Program {
             }
         };
         process::run(&mut workspace.cargo(&arguments))?;
-        Self::at(workspace, proof, profile)
-    }
-
-    fn at(workspace: &Workspace, proof: &str, profile: &str) -> Result<Self> {
         let target = workspace.target_directory();
         let folder = target
             .join("proofs")

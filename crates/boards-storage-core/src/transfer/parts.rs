@@ -87,47 +87,62 @@ impl Gatherer {
 
     /// Looks for another byte.
     pub(super) async fn has_more(&mut self) -> Result<bool> {
-        self.fill(1).await?;
-        Ok(self.waiting_bytes > 0)
+        self.has(1).await
     }
 
-    async fn fill(&mut self, size: usize) -> Result<()> {
-        while self.waiting_bytes < size && !self.ended {
-            match self.stream.next().await {
-                Some(piece) => {
-                    let piece = piece?;
-                    self.waiting_bytes += piece.len();
-                    self.waiting.push_back(piece);
-                }
-                None => self.ended = true,
-            }
+    /// Says whether at least `size` more bytes are there, and holds so many in memory to know it.
+    pub(super) async fn has(&mut self, size: usize) -> Result<bool> {
+        while self.waiting_bytes < size {
+            let Some(piece) = self.read().await? else {
+                return Ok(false);
+            };
+            self.waiting_bytes += piece.len();
+            self.waiting.push_back(piece);
         }
-        Ok(())
+        Ok(true)
     }
 
-    pub(super) fn put_back(&mut self, bytes: Bytes) {
-        self.waiting_bytes += bytes.len();
-        self.waiting.push_front(bytes);
+    async fn read(&mut self) -> Result<Option<Bytes>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let piece = self.stream.next().await.transpose()?;
+        self.ended = piece.is_none();
+        Ok(piece)
     }
 
-    /// Returns the next `size` bytes, fewer only at the end. A part that is one piece is not copied.
+    /// Returns the next `size` bytes, fewer only at the end. A part that is one piece is not copied; of any other each
+    /// piece is let go as it is copied, so that no part is held twice.
     pub(super) async fn take(&mut self, size: usize) -> Result<Bytes> {
-        self.fill(size).await?;
-        let size = size.min(self.waiting_bytes);
-        self.waiting_bytes -= size;
+        self.has_more().await?;
         if let Some(first) = self.waiting.front_mut()
             && first.len() >= size
         {
+            self.waiting_bytes -= size;
             return Ok(first.split_to(size));
         }
-        let mut gathered = BytesMut::with_capacity(size);
-        while gathered.len() < size {
+        if self.ended && self.waiting.len() == 1 {
+            self.waiting_bytes = 0;
+            return Ok(self.waiting.pop_front().unwrap_or_default());
+        }
+        let mut gathered = BytesMut::new();
+        while gathered.len() < size && self.has_more().await? {
             let Some(mut piece) = self.waiting.pop_front() else {
                 break;
             };
+            self.waiting_bytes -= piece.len();
+            if gathered.is_empty() && !piece.is_empty() {
+                let rest = if self.ended {
+                    piece.len() + self.waiting_bytes
+                } else {
+                    size
+                };
+                gathered.reserve(rest.min(size));
+            }
             let wanted = piece.len().min(size - gathered.len());
             gathered.extend_from_slice(&piece.split_to(wanted));
             if !piece.is_empty() {
+                self.waiting_bytes += piece.len();
                 self.waiting.push_front(piece);
             }
         }

@@ -166,15 +166,12 @@ impl Uploader {
                 options_fit(options, length)?;
                 let mut pieces = Gatherer::new(content.open().await?);
                 let whole_max = self.settings.single_bytes_max.min(single_max);
-                let first = pieces.take(as_usize(whole_max).saturating_add(1)).await?;
-                if first.len() as u64 <= whole_max {
-                    return self
-                        .provider
-                        .upload(key, Content::from_bytes(first), options)
-                        .await;
+                let whole_max = as_usize(whole_max);
+                if pieces.has(whole_max.saturating_add(1)).await? {
+                    return self.upload_in_parts(key, pieces, length, options).await;
                 }
-                pieces.put_back(first);
-                self.upload_in_parts(key, pieces, length, options).await
+                let whole = Content::from_bytes(pieces.take(whole_max).await?);
+                self.provider.upload(key, whole, options).await
             }
         }
     }
@@ -271,17 +268,15 @@ impl Uploader {
     ) -> Result<ObjectMetadata> {
         let max = as_usize(self.settings.single_bytes_max);
         let mut pieces = Gatherer::new(content.open().await?);
-        let bytes = pieces.take(max.saturating_add(1)).await?;
-        if bytes.len() > max {
+        if pieces.has(max.saturating_add(1)).await? {
             return Err(Error::unsupported(format!(
                 "this store needs the length of content above {max} bytes beforehand, and it is not known"
             ))
             .with_key(key)
             .with_help("declare the length, or store from a file"));
         }
-        self.provider
-            .upload(key, Content::from_bytes(bytes), options)
-            .await
+        let whole = Content::from_bytes(pieces.take(max).await?);
+        self.provider.upload(key, whole, options).await
     }
 
     async fn upload_in_parts(

@@ -33,6 +33,7 @@ mod cancellation;
 mod commit;
 mod delete;
 mod divert;
+mod events;
 mod find;
 mod keys;
 mod list;
@@ -65,6 +66,7 @@ const TESTS: &[&[Test]] = &[
     delete::TESTS,
     reap::TESTS,
     utilization::TESTS,
+    events::TESTS,
     race::TESTS,
     cancellation::TESTS,
     audit::TESTS,

@@ -35,6 +35,8 @@ INSERT INTO versions (id, variant_id, number, size_bytes, content_type, content_
 INSERT INTO user_metadata (version, name, value) SELECT $1, key, value FROM json_each($19);
 INSERT INTO replicas (version, ordinal, provider, key, state, etag, store_version, checksum)
     VALUES ($1, 0, $20, $21, 'present', $22, $23, $24);
+INSERT INTO events (time, change, version, tenant, artifact, variant, record)
+    VALUES ($9, 'committed', $1, $2, $3, $4, $26);
 DELETE FROM intents WHERE version = $1";
 
 pub(super) struct Commit {
@@ -84,6 +86,8 @@ async fn insert(
     let number = i64::try_from(record.number).map_err(|source| too_large(record.number, source))?;
     let user_metadata = serde_json::to_string(&attributes.user_metadata)
         .map_err(|source| Error::invalid_input("the user metadata cannot be written").with_source(source))?;
+    let whole = serde_json::to_string(record)
+        .map_err(|source| Error::invalid_input("the record cannot be written").with_source(source))?;
     sqlx::query(COMMIT)
         .bind(bytes(record.version))
         .bind(record.variant.tenant.as_str())
@@ -115,6 +119,7 @@ async fn insert(
         .bind(&replica.store_version)
         .bind(replica.checksum.as_ref().map(ToString::to_string))
         .bind(away(&record.home, &replica.provider))
+        .bind(whole)
         .execute(connection)
         .await?;
     Ok(())

@@ -1,8 +1,8 @@
 //! The catalog in one SQLite file.
 //!
 //! Here: the type and its promises. The other files: `connect` opens and migrates, `writer` is the one task that
-//! writes, `begin`, `commit` and `settle` are what it writes, `read` asks, `row` translates rows;
-//! `audit` is the audit log's part.
+//! writes, `begin`, `commit` and `settle` are what it writes, `read` asks, `row` translates rows; `events` is the log of
+//! what was written; `audit` is the audit log's part.
 //!
 //! Each statement costs a change of threads, so what is written together is one text of several statements. In such a
 //! text the parameters are `$1`, `$2` …: SQLite counts only those that a statement names, while `?3` alone would
@@ -12,6 +12,7 @@ mod audit;
 mod begin;
 mod commit;
 mod connect;
+mod events;
 mod read;
 mod row;
 mod settle;
@@ -23,9 +24,9 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use boards_storage_core::{
-    ArtifactQuery, ArtifactRecord, AuditHead, Begun, Catalog, CatalogPage, DeleteTarget, Intent, NewIntent,
-    Result, StorageKey, StoredObject, Tombstone, Utilization, UtilizationKey, VariantIdentity, VersionId,
-    VersionSelector,
+    ArtifactQuery, ArtifactRecord, AuditHead, Begun, Catalog, CatalogEvent, CatalogPage, DeleteTarget,
+    EventQuery, Intent, NewIntent, Result, StorageKey, StoredObject, Tombstone, Utilization, UtilizationKey,
+    VariantIdentity, VersionId, VersionSelector,
 };
 use jiff::Timestamp;
 use sqlx::SqlitePool;
@@ -224,6 +225,10 @@ impl Catalog for SqliteCatalog {
     async fn purge(&self, version: VersionId) -> Result<()> {
         failpoints::reach(failpoints::PURGE_BEFORE)?;
         self.writer.run(settle::Purge(version)).await
+    }
+
+    async fn events(&self, query: &EventQuery) -> Result<Vec<CatalogEvent>> {
+        self.answer(events::read(&self.readers, query).await)
     }
 
     async fn audit_head(&self, log: &str) -> Result<Option<AuditHead>> {

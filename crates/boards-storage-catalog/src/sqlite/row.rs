@@ -174,7 +174,8 @@ pub(super) fn version(bytes: &[u8]) -> sqlx::Result<VersionId> {
     text(&uuid.simple().to_string(), VersionId::parse)
 }
 
-fn variant(row: &SqliteRow) -> sqlx::Result<VariantIdentity> {
+/// The columns that name a variant.
+pub(super) fn variant(row: &SqliteRow) -> sqlx::Result<VariantIdentity> {
     Ok(VariantIdentity {
         tenant: text(row.try_get("tenant")?, TenantId::parse)?,
         artifact: text(row.try_get("artifact")?, ArtifactId::parse)?,
@@ -246,6 +247,6 @@ fn text<'a, T>(value: &'a str, parse: impl FnOnce(&'a str) -> Result<T>) -> sqlx
 }
 
 /// What no version of this program wrote.
-fn nonsense(source: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+pub(super) fn nonsense(source: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(source))
 }

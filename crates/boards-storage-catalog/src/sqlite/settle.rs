@@ -82,6 +82,10 @@ impl Write for Delete {
             UPDATE variants SET current_version = (SELECT id FROM versions \
                 WHERE variant_id = variants.id AND deleted_at IS NULL ORDER BY number DESC LIMIT 1) \
             WHERE id IN (SELECT variant_id FROM versions WHERE id IN (SELECT unhex(value) FROM json_each($1))); \
+            INSERT INTO events (time, change, version, tenant, artifact, variant) \
+                SELECT $2, 'deleted', versions.id, $3, $4, variants.variant \
+                FROM json_each($1) CROSS JOIN versions ON versions.id = unhex(json_each.value) \
+                CROSS JOIN variants ON variants.id = versions.variant_id ORDER BY json_each.key; \
             UPDATE artifacts SET forgotten_at = $2 WHERE tenant = $3 AND artifact = $4 AND NOT EXISTS \
                 (SELECT 1 FROM variants WHERE tenant = $3 AND artifact = $4 AND current_version IS NOT NULL)";
         let rows = self.select().build().fetch_all(&mut *connection).await?;
@@ -151,6 +155,10 @@ impl Write for Purge {
     async fn write(&self, connection: &mut SqliteConnection) -> Result<(), Unwritten> {
         /// Not of a version that is not deleted: its bytes are in use.
         const PURGE: &str = "\
+            INSERT INTO events (time, change, version, tenant, artifact, variant) \
+                SELECT $2, 'purged', versions.id, variants.tenant, variants.artifact, variants.variant \
+                FROM versions JOIN variants ON variants.id = versions.variant_id \
+                WHERE versions.id = $1 AND deleted_at IS NOT NULL AND purged_at IS NULL; \
             UPDATE replicas SET state = 'gone' WHERE version = (SELECT id FROM versions \
                 WHERE id = $1 AND deleted_at IS NOT NULL AND purged_at IS NULL); \
             UPDATE versions SET purged_at = $2 WHERE id = $1 AND deleted_at IS NOT NULL AND purged_at IS NULL";

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use boards_storage_catalog::SqliteCatalog;
 use boards_storage_core::{
-    AccessClass, ArtifactQuery, ArtifactType, BoardId, Catalog, Checksum, ContentType, DigestState, ETag,
-    ErrorKind, VersionId, VersionSelector,
+    AccessClass, ArtifactQuery, ArtifactType, BoardId, Catalog, CatalogChange, Checksum, ContentType,
+    DigestState, ETag, ErrorKind, EventQuery, VersionId, VersionSelector,
 };
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, Executor};
@@ -84,6 +84,7 @@ async fn a_file_of_every_version_is_read_and_written() {
             .expect("an older file is brought up to date");
         check_nothing_is_displaced(&catalog).await;
         check_rows_of_version_1(&catalog).await;
+        check_events_of_version_1(&catalog).await;
         store(&catalog, "more").await.expect("it can be written to");
         catalog.close().await.expect("closed");
         let mut connection = connect(&path).await;
@@ -93,6 +94,33 @@ async fn a_file_of_every_version_is_read_and_written() {
             .expect("asked");
         assert_eq!(found, newest());
     }
+}
+
+/// What happened before there was a log is told as far as the records know it.
+async fn check_events_of_version_1(catalog: &SqliteCatalog) {
+    let events = catalog.events(&EventQuery::default()).await.expect("read");
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| (event.change.name(), event.change.version(), event.at))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("committed", id("a1"), second(0)),
+            ("committed", id("b1"), second(0)),
+            ("committed", id("a2"), second(1)),
+            ("deleted", id("b1"), second(5)),
+        ]
+    );
+    let record = catalog
+        .find(&identity("a"), VersionSelector::Current)
+        .await
+        .expect("asked")
+        .expect("it is there");
+    let expected = CatalogChange::Committed {
+        record: Box::new(record),
+    };
+    assert_eq!(events[2].change, expected);
 }
 
 async fn check_nothing_is_displaced(catalog: &SqliteCatalog) {

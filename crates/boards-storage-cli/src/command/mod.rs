@@ -8,6 +8,7 @@ mod doctor;
 mod get;
 mod get_resume;
 mod health;
+mod history;
 mod info;
 mod ls;
 mod providers;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Cat(cat::Cat),
     Ls(ls::Ls),
     Info(info::Info),
+    History(history::History),
     Url(url::Url),
     Rm(rm::Rm),
     Route(route::Route),
@@ -54,6 +56,7 @@ impl Command {
             Self::Cat(cat) => Box::pin(cat.run(session)).await,
             Self::Ls(ls) => Box::pin(ls.run(session)).await,
             Self::Info(info) => Box::pin(info.run(session)).await,
+            Self::History(history) => Box::pin(history.run(session)).await,
             Self::Url(url) => Box::pin(url.run(session)).await,
             Self::Rm(rm) => Box::pin(rm.run(session)).await,
             Self::Route(route) => Box::pin(route.run(session)).await,

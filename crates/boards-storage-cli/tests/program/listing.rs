@@ -105,3 +105,46 @@ fn nothing_from_outside_reaches_the_terminal_raw() {
         .code(6);
     assert!(!refused.err.contains('\u{1b}'));
 }
+
+#[test]
+fn the_history_tells_each_change_and_goes_on_where_it_ended() {
+    let place = Place::new();
+    place.write("a.txt", "hello");
+    place.run("put a.txt -t text --artifact a").ok();
+    place.run("put a.txt -t text --artifact b --tenant other").ok();
+    place.run("rm a").ok();
+    #[track_caller]
+    fn check(place: &Place, arguments: &str, expected: &[&str]) {
+        let said = place.run(&format!("history {arguments}")).ok();
+        let told: Vec<_> = said
+            .out
+            .lines()
+            .map(|line| {
+                let columns: Vec<_> = line.split('\t').collect();
+                format!("{} {}", columns[2], columns[3])
+            })
+            .collect();
+        assert_eq!(told, expected, "{arguments}");
+    }
+    let (stored, deleted, purged) = ("committed a/original", "deleted a/original", "purged a/original");
+    check(&place, "", &[stored, deleted, purged]);
+    check(&place, "a", &[stored, deleted, purged]);
+    check(&place, "--after 1", &[deleted, purged]);
+    check(&place, "--limit 1", &[stored]);
+    check(&place, "--tenant other", &["committed b/original"]);
+    check(
+        &place,
+        "--all-tenants --limit 2",
+        &[stored, "committed b/original"],
+    );
+    check(&place, "nothing", &[]);
+    let said = place.run("history --json --limit 1").ok();
+    let event = said.json();
+    assert_eq!(
+        (&event["change"], &event["sequence"]),
+        (&"committed".into(), &1.into())
+    );
+    assert_eq!(event["record"]["size_bytes"], 5);
+    place.run("history --limit 0").code(2);
+    place.run("history a --all-tenants").code(2);
+}

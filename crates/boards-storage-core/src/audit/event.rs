@@ -119,6 +119,8 @@ operations! {
     List = "list", Lookup;
     /// The versions of a variant were listed.
     Versions = "versions", Lookup;
+    /// A page of the catalog's event log was read.
+    Events = "events", Lookup;
     /// An artifact, a variant or a version was deleted.
     Delete = "delete", Change;
     /// What unfinished writes and deletes left behind was removed.

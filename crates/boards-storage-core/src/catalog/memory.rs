@@ -1,6 +1,6 @@
 //! A catalog in memory: for tests, and for programs that need no records after they end.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,15 +9,17 @@ use jiff::Timestamp;
 
 use crate::audit::AuditHead;
 use crate::catalog::{
-    ArtifactFacts, ArtifactQuery, ArtifactRecord, Begun, Catalog, CatalogCursor, CatalogPage, DeleteTarget,
-    Intent, NewIntent, StoredObject, Tombstone, Utilization, UtilizationKey, VariantIdentity,
-    VersionSelector,
+    ArtifactFacts, ArtifactQuery, ArtifactRecord, Begun, Catalog, CatalogChange, CatalogCursor, CatalogEvent,
+    CatalogPage, DeleteTarget, EventQuery, Intent, NewIntent, StoredObject, Tombstone, Utilization,
+    UtilizationKey, VariantIdentity, VersionSelector,
 };
+use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::key::StorageKey;
 use crate::scope::{ArtifactId, TenantId, VersionId};
 
-/// A [`Catalog`] that forgets everything when it is dropped.
+/// A [`Catalog`] that forgets everything when it is dropped, and of its events all but the newest
+/// [`EVENTS_MAX`](Self::EVENTS_MAX) before.
 ///
 /// # Examples
 ///
@@ -45,6 +47,10 @@ struct State {
     tombstones: BTreeMap<VersionId, Tombstone>,
     /// Every key that was ever given.
     used_keys: HashSet<StorageKey>,
+    /// The newest events.
+    events: VecDeque<CatalogEvent>,
+    /// The number of the newest event.
+    last_event: u64,
     /// How far the audit logs have come, by name.
     audit_heads: BTreeMap<String, AuditHead>,
 }
@@ -84,6 +90,9 @@ fn after_or_first(after: Option<VersionId>) -> (Bound<VersionId>, Bound<VersionI
 }
 
 impl MemoryCatalog {
+    /// How many events are kept.
+    pub const EVENTS_MAX: usize = 10_000;
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,6 +174,12 @@ impl Catalog for MemoryCatalog {
         let versions = state.versions.entry(intent.variant).or_default();
         versions.values_mut().for_each(|older| older.is_current = false);
         versions.insert(number, record.clone());
+        state.note(
+            at,
+            CatalogChange::Committed {
+                record: Box::new(record.clone()),
+            },
+        );
         Ok(record)
     }
 
@@ -286,6 +301,13 @@ impl Catalog for MemoryCatalog {
                 deleted_at: at,
             };
             state.tombstones.insert(record.version, tombstone.clone());
+            state.note(
+                at,
+                CatalogChange::Deleted {
+                    version: record.version,
+                    variant: variant.clone(),
+                },
+            );
             tombstones.push(tombstone);
             state.settle(&variant);
         }
@@ -310,8 +332,21 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn purge(&self, version: VersionId) -> Result<()> {
-        self.state().tombstones.remove(&version);
+        let mut state = self.state();
+        if let Some(Tombstone { variant, .. }) = state.tombstones.remove(&version) {
+            state.note(SystemClock.now(), CatalogChange::Purged { version, variant });
+        }
         Ok(())
+    }
+
+    async fn events(&self, query: &EventQuery) -> Result<Vec<CatalogEvent>> {
+        let state = self.state();
+        let asked = state
+            .events
+            .iter()
+            .filter(|event| query.after.is_none_or(|after| event.sequence > after))
+            .filter(|event| query.is_of(&event.change));
+        Ok(asked.take(query.page_size()).cloned().collect())
     }
 
     async fn audit_head(&self, log: &str) -> Result<Option<AuditHead>> {
@@ -367,6 +402,15 @@ impl State {
     /// Whether the version was ever committed, even if it is deleted by now.
     fn is_committed(&self, version: VersionId) -> bool {
         self.by_id(version).is_some() || self.tombstones.contains_key(&version)
+    }
+
+    fn note(&mut self, at: Timestamp, change: CatalogChange) {
+        self.last_event += 1;
+        if self.events.len() == MemoryCatalog::EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events
+            .push_back(CatalogEvent::new(self.last_event, at, change));
     }
 
     /// Returns the key that a write gets.

@@ -6,6 +6,7 @@
 //! bytes.
 
 mod commit;
+mod event;
 mod memory;
 mod record;
 mod utilization;
@@ -23,6 +24,7 @@ use crate::key::StorageKey;
 use crate::scope::VersionId;
 
 pub use commit::ArtifactFacts;
+pub use event::{CatalogChange, CatalogEvent, EventQuery};
 pub use memory::MemoryCatalog;
 pub use record::{
     ArtifactQuery, ArtifactRecord, Begun, CatalogCursor, CatalogPage, DeleteTarget, DigestState, Intent,
@@ -157,6 +159,13 @@ pub trait Catalog: Debug + Send + Sync + 'static {
 
     /// Notes that a deleted version's bytes are gone. Idempotent.
     async fn purge(&self, version: VersionId) -> Result<()>;
+
+    /// Returns changes of the records, oldest first, a page at a time: every commit, deletion and purge, each noted in
+    /// the transaction that made it. What was refused or is under way is not in it.
+    ///
+    /// An event that is not yet there when a later one is read never turns up before it afterwards, so that whoever
+    /// goes on after the last number misses nothing.
+    async fn events(&self, query: &EventQuery) -> Result<Vec<CatalogEvent>>;
 
     /// Returns how far the audit log of that name has come, as it was last advanced.
     async fn audit_head(&self, log: &str) -> Result<Option<AuditHead>>;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::audit::{AuditEvent, AuditOperation, Recording, SignedFacts};
 use crate::capabilities::Capability;
-use crate::catalog::{ArtifactQuery, ArtifactRecord, Replica, VersionSelector};
+use crate::catalog::{ArtifactQuery, ArtifactRecord, CatalogEvent, EventQuery, Replica, VersionSelector};
 use crate::checksum::Digest;
 use crate::download::Download;
 use crate::error::{Error, ErrorKind, Result};
@@ -364,6 +364,28 @@ impl StorageManager {
             artifacts,
             next: page.next,
         })
+    }
+
+    /// Lists changes of the records, oldest first, a page at a time: what the catalog's event log says.
+    ///
+    /// # Errors
+    ///
+    /// What the catalog answers.
+    pub async fn list_events(&self, query: &EventQuery) -> Result<Vec<CatalogEvent>> {
+        let mut recording = self.record_plain(AuditOperation::Events).await?;
+        recording.note(|event| {
+            event.tenant.clone_from(&query.tenant);
+            event.artifact.clone_from(&query.artifact);
+        });
+        let events = self
+            .inner
+            .catalog
+            .events(query)
+            .instrument(recording.span())
+            .await;
+        recording
+            .end_with(events, |event, events| event.count = Some(events.len() as u64))
+            .await
     }
 
     /// Returns all versions of a variant, newest first; empty if there is none.

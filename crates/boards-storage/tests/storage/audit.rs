@@ -6,8 +6,8 @@ use std::time::Duration;
 use boards_storage::prelude::*;
 use boards_storage::{
     AuditEvent, AuditLookups, AuditOperation, AuditOptions, AuditOutcome, CallContext, Capability,
-    FileDownloadOptions, ManagerSettings, OperationKind, PresignDownloadOptions, Principal, ResumableOptions,
-    SignedMethod, StoreState,
+    EventQuery, FileDownloadOptions, ManagerSettings, OperationKind, PresignDownloadOptions, Principal,
+    ResumableOptions, SignedMethod, StoreState,
 };
 use boards_storage_testkit::{MemoryAudit, MemoryProvider, Step};
 use futures_util::StreamExt;
@@ -18,7 +18,7 @@ use crate::world::{World, check_kind, image, in_pieces, locate, stream};
 const NO_OPERATIONS: [&str; 3] = ["check_health", "close", "metrics"];
 
 /// Which operation each of the manager's methods is.
-const METHODS: [(&str, AuditOperation); 14] = [
+const METHODS: [(&str, AuditOperation); 15] = [
     ("store_artifact", AuditOperation::Store),
     ("store_artifact_resumable", AuditOperation::Store),
     ("abandon_store", AuditOperation::Abandon),
@@ -30,6 +30,7 @@ const METHODS: [(&str, AuditOperation); 14] = [
     ("artifact_metadata", AuditOperation::Metadata),
     ("list_artifacts", AuditOperation::List),
     ("list_versions", AuditOperation::Versions),
+    ("list_events", AuditOperation::Events),
     ("delete_artifact", AuditOperation::Delete),
     ("delete_variant", AuditOperation::Delete),
     ("reap", AuditOperation::Reap),
@@ -84,6 +85,7 @@ async fn call(world: &World, method: &str) -> Result<()> {
         "artifact_metadata" => drop(manager.artifact_metadata(locate("a"), &context).await?),
         "list_artifacts" => drop(manager.list_artifacts(&ArtifactQuery::default()).await?),
         "list_versions" => drop(manager.list_versions(locate("a")).await?),
+        "list_events" => drop(manager.list_events(&EventQuery::default()).await?),
         "delete_artifact" => {
             let (tenant, artifact) = (TenantId::default(), ArtifactId::parse("a")?);
             let deletion = manager.delete_artifact(&tenant, &artifact, &context).await?;

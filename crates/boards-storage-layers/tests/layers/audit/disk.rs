@@ -5,9 +5,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use boards_storage_core::{
-    ArtifactQuery, ArtifactRecord, AuditHead, AuditSink, Begun, Catalog, CatalogPage, DeleteTarget, Error,
-    ErrorKind, Intent, MemoryCatalog, NewIntent, Result, StorageKey, StoredObject, Tombstone, Utilization,
-    UtilizationKey, VariantIdentity, VersionId, VersionSelector, async_trait,
+    ArtifactQuery, ArtifactRecord, AuditHead, AuditSink, Begun, Catalog, CatalogEvent, CatalogPage,
+    DeleteTarget, Error, ErrorKind, EventQuery, Intent, MemoryCatalog, NewIntent, Result, StorageKey,
+    StoredObject, Tombstone, Utilization, UtilizationKey, VariantIdentity, VersionId, VersionSelector,
+    async_trait,
 };
 use boards_storage_layers::JsonlSink;
 use jiff::Timestamp;
@@ -52,6 +53,7 @@ pass_on! {
     async fn tombstone(&self, target: &DeleteTarget, at: Timestamp) -> Result<Vec<Tombstone>>;
     async fn tombstones(&self, before: Timestamp, after: Option<VersionId>, limit: usize) -> Result<Vec<Tombstone>>;
     async fn purge(&self, version: VersionId) -> Result<()>;
+    async fn events(&self, query: &EventQuery) -> Result<Vec<CatalogEvent>>;
     async fn audit_head(&self, log: &str) -> Result<Option<AuditHead>>;
     async fn utilization(&self) -> Result<std::collections::BTreeMap<UtilizationKey, Utilization>>;
     async fn probe(&self) -> Result<()>;

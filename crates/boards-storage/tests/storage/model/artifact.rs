@@ -610,11 +610,7 @@ impl World {
             let listed = self.manager.list_versions(id(artifact)).await?;
             versions += listed.len();
             for reference in &listed {
-                let download = self
-                    .manager
-                    .open_artifact(reference, &OpenOptions::default())
-                    .await?;
-                let bytes = download.bytes(usize::MAX).await?;
+                let bytes = self.read_at_last(reference).await?;
                 if Digest::of(DigestAlgorithm::Blake3, &bytes) != reference.digest {
                     self.wrong
                         .borrow_mut()
@@ -641,6 +637,25 @@ impl World {
                 .push(format!("{pending} uploads in parts are left"));
         }
         Ok(())
+    }
+
+    /// Reads a whole version. A circuit that past failures open at the next call is waited for once: all is well by then.
+    async fn read_at_last(&self, reference: &ArtifactReference) -> Result<Bytes> {
+        let read = async || {
+            let options = OpenOptions::default();
+            let download = self.manager.open_artifact(reference, &options).await?;
+            download.bytes(usize::MAX).await
+        };
+        match read().await {
+            Err(error) if error.kind() == ErrorKind::ProviderUnavailable => {
+                let Retry::After(delay) = error.retry() else {
+                    return Err(error);
+                };
+                tokio::time::sleep(delay).await;
+                read().await
+            }
+            answer => answer,
+        }
     }
 }
 

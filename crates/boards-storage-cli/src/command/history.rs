@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::arguments::parsed;
 use crate::errors::{Failure, Result};
-use crate::output::{Output, Table, human_size};
+use crate::output::{Output, Table, size_cell};
 use crate::session::Session;
 use crate::settings;
 
@@ -73,7 +73,7 @@ fn write(output: &mut Output, events: &[CatalogEvent]) -> Result<()> {
         let (version, size, provider) = match &event.change {
             CatalogChange::Committed { record } => (
                 format!("{} ({})", record.number, record.version),
-                human_size(record.size_bytes),
+                size_cell(output, record.size_bytes),
                 record.primary().provider.clone(),
             ),
             CatalogChange::Deleted { version, .. } | CatalogChange::Purged { version, .. } => {

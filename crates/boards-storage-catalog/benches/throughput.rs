@@ -42,6 +42,8 @@ fn intent() -> NewIntent {
         overwrite: false,
         now,
         lease_until: now.checked_add(SignedDuration::from_mins(1)).expect("in range"),
+        size_bytes: None,
+        quota: boards_storage_core::Quota::default(),
     }
 }
 

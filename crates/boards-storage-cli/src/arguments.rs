@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use boards_storage::{ByteRange, Error, TenantId, VariantName, VersionSelector};
+use boards_storage::{
+    ByteRange, Clock as _, Error, FriendlyDuration, SystemClock, TenantId, VariantName, VersionSelector,
+};
 use clap::{ArgAction, Args, Parser};
+use jiff::Timestamp;
 
 use crate::command::Command;
 use crate::errors::EXIT_CODES;
@@ -120,6 +123,27 @@ fn told<T>(result: Result<T, Error>) -> Result<T, String> {
         Some(help) => format!("{}; {help}", error.message()),
         None => error.message().to_owned(),
     })
+}
+
+/// Parses a time: of day, a date in UTC, or how long ago.
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    if let Ok(date) = text.parse::<jiff::civil::Date>() {
+        let midnight = date.to_zoned_datetime(jiff::tz::TimeZone::UTC);
+        return midnight
+            .map(|time| time.timestamp())
+            .map_err(|error| error.to_string());
+    }
+    let ago = FriendlyDuration::parse(text).map_err(|_error| {
+        "it is no time; give a date such as 2026-11-30, a time such as 2026-11-30T12:00:00Z, or how long ago, such as 2h"
+            .to_owned()
+    })?;
+    SystemClock
+        .now()
+        .checked_sub(ago.get())
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

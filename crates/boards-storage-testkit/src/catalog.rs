@@ -37,8 +37,10 @@ mod events;
 mod find;
 mod keys;
 mod list;
+mod quota;
 mod race;
 mod reap;
+mod restore;
 mod utilization;
 
 pub use fixture::{Fixture, FixtureFactory};
@@ -64,6 +66,8 @@ const TESTS: &[&[Test]] = &[
     find::TESTS,
     list::TESTS,
     delete::TESTS,
+    restore::TESTS,
+    quota::TESTS,
     reap::TESTS,
     utilization::TESTS,
     events::TESTS,

@@ -284,6 +284,8 @@ fn manager_settings(default_provider: String, settings: Option<&StorageSettings>
         manager.key_template = settings.key_template.clone();
         manager.size_bytes_max = settings.limits.size_max.map(boards_storage_core::ByteSize::bytes);
         manager.content_types.clone_from(&settings.limits.content_types);
+        manager.quota = settings.limits.quota.quota();
+        manager.keep_deleted = settings.deletion.keep.get();
     }
     manager
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::quota::{counted, limits, used};
 use super::read;
 use super::row::{away, bytes, facts, intent, microseconds, time, truncated};
 use super::writer::{Unwritten, Write};
@@ -18,9 +19,12 @@ SELECT artifacts.artifact_type, artifacts.board, artifacts.access,
         AND state = 'active' AND lease_until > $4) AS lease_until,
     EXISTS (SELECT 1 FROM used_keys WHERE key = $5) AS plain_is_used,
     EXISTS (SELECT 1 FROM used_keys WHERE key = $6) AS versioned_is_used,
-    EXISTS (SELECT 1 FROM intents WHERE version = $7) OR EXISTS (SELECT 1 FROM versions WHERE id = $7) AS id_is_used
+    EXISTS (SELECT 1 FROM intents WHERE version = $7) OR EXISTS (SELECT 1 FROM versions WHERE id = $7) AS id_is_used,
+    coalesce(tenants.bytes, 0) AS bytes, coalesce(tenants.objects, 0) AS objects, coalesce(tenants.has_quota, 0) AS has_quota,
+    tenants.bytes_max, tenants.objects_max
 FROM (SELECT 1)
-LEFT JOIN artifacts ON tenant = $1 AND artifact = $2 AND forgotten_at IS NULL";
+LEFT JOIN artifacts ON artifacts.tenant = $1 AND artifact = $2 AND forgotten_at IS NULL
+LEFT JOIN tenants ON tenants.tenant = $1";
 
 /// Supersedes the others unless this is to overwrite, in which case they may all commit.
 const BEGIN: &str = "\
@@ -28,8 +32,8 @@ UPDATE intents SET state = 'superseded'
     WHERE tenant = $2 AND artifact = $3 AND variant = $4 AND state = 'active' AND NOT $10;
 INSERT INTO used_keys (key, version) VALUES ($9, $1);
 INSERT INTO intents (version, tenant, artifact, variant, artifact_type, board, access, provider, key, overwrite,
-    state, created_at, lease_until, home)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', $11, $12, $13)";
+    state, created_at, lease_until, home, bytes_max, objects_max)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', $11, $12, $13, $14, $15)";
 
 /// The write that is given up waits for its cleanup until then.
 const GIVE_UP: &str = "UPDATE intents SET state = 'superseded', lease_until = $2 WHERE version = $1";
@@ -58,6 +62,12 @@ impl Write for Begin {
                 });
             }
         }
+        let quota = if row.try_get("has_quota")? {
+            limits(&row, "bytes_max", "objects_max")?
+        } else {
+            new.quota
+        };
+        quota.check(&identity.tenant, used(&row)?, new.size_bytes.unwrap_or(0))?;
         Ok(Begun::Started(insert(connection, new, plain_is_used).await?))
     }
 }
@@ -144,6 +154,8 @@ async fn insert(
         .bind(microseconds(new.now))
         .bind(microseconds(new.lease_until))
         .bind(away(&new.home, &new.provider))
+        .bind(new.quota.bytes_max.map(counted))
+        .bind(new.quota.objects_max.map(counted))
         .execute(connection)
         .await?;
     Ok(Intent {

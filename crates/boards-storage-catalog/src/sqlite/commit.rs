@@ -4,6 +4,7 @@ use boards_storage_core::{ArtifactRecord, Error, Intent, StoredObject, VersionId
 use jiff::Timestamp;
 use sqlx::{Row, SqliteConnection};
 
+use super::quota::{limits, used};
 use super::read;
 use super::row::{away, bytes, facts, facts_of, intent, microseconds, truncated};
 use super::writer::{Unwritten, Write};
@@ -12,8 +13,12 @@ use super::writer::{Unwritten, Write};
 const LOOK: &str = "\
 SELECT intents.*, present.artifact_type AS present_type, present.board AS present_board,
     present.access AS present_access, coalesce(variants.last_number, 0) AS last_number,
-    variants.current_version IS NOT NULL AS is_there
+    variants.current_version IS NOT NULL AS is_there,
+    coalesce(tenants.bytes, 0) AS bytes, coalesce(tenants.objects, 0) AS objects,
+    iif(tenants.has_quota, tenants.bytes_max, intents.bytes_max) AS holds_bytes_max,
+    iif(tenants.has_quota, tenants.objects_max, intents.objects_max) AS holds_objects_max
 FROM intents
+LEFT JOIN tenants ON tenants.tenant = intents.tenant
 LEFT JOIN variants ON variants.tenant = intents.tenant AND variants.artifact = intents.artifact
     AND variants.variant = intents.variant
 LEFT JOIN artifacts AS present ON present.tenant = intents.tenant AND present.artifact = intents.artifact
@@ -67,6 +72,8 @@ impl Write for Commit {
         if row.try_get("is_there")? && !row.try_get::<bool, _>("overwrite")? {
             return Err(Intent::came_second().into());
         }
+        let quota = limits(&row, "holds_bytes_max", "holds_objects_max")?;
+        quota.check(&intent.variant.tenant, used(&row)?, self.object.size_bytes)?;
         let number = super::row::unsigned(&row, "last_number")? + 1;
         let record = ArtifactRecord::committed(&intent, &said, number, &self.object, truncated(self.at));
         insert(connection, &record, present.is_none()).await?;

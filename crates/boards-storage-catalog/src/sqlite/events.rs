@@ -49,7 +49,15 @@ fn event(row: &SqliteRow) -> sqlx::Result<CatalogEvent> {
             let record: Box<ArtifactRecord> = serde_json::from_str(record).map_err(nonsense)?;
             CatalogChange::Committed { record }
         }
-        "deleted" => CatalogChange::Deleted { version, variant },
+        "deleted" => CatalogChange::Deleted {
+            version,
+            variant,
+            recoverable_until: match row.try_get::<Option<i64>, _>("recoverable_until")? {
+                Some(_) => Some(time(row, "recoverable_until")?),
+                None => None,
+            },
+        },
+        "restored" => CatalogChange::Restored { version, variant },
         "purged" => CatalogChange::Purged { version, variant },
         other => {
             let error = boards_storage_core::Error::invalid_input(format!("'{other}' is no change"));

@@ -1,7 +1,7 @@
 //! The catalog in one SQLite file.
 //!
 //! Here: the type and its promises. The other files: `connect` opens and migrates, `writer` is the one task that
-//! writes, `begin`, `commit` and `settle` are what it writes, `read` asks, `row` translates rows; `events` is the log of
+//! writes, `begin`, `commit`, `settle`, `deletion` and `quota` are what it writes, `read` asks, `row` translates rows; `events` is the log of
 //! what was written; `audit` is the audit log's part.
 //!
 //! Each statement costs a change of threads, so what is written together is one text of several statements. In such a
@@ -12,7 +12,9 @@ mod audit;
 mod begin;
 mod commit;
 mod connect;
+mod deletion;
 mod events;
+mod quota;
 mod read;
 mod row;
 mod settle;
@@ -24,9 +26,10 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use boards_storage_core::{
-    ArtifactQuery, ArtifactRecord, AuditHead, Begun, Catalog, CatalogEvent, CatalogPage, DeleteTarget,
-    EventQuery, Intent, NewIntent, Result, StorageKey, StoredObject, Tombstone, Utilization, UtilizationKey,
-    VariantIdentity, VersionId, VersionSelector,
+    ArtifactQuery, ArtifactRecord, AuditHead, Begun, Catalog, CatalogEvent, CatalogPage, DeleteMode,
+    DeleteTarget, DeletedQuery, DeletedRecord, EventQuery, Intent, NewIntent, Quota, Result, StorageKey,
+    StoredObject, TenantId, TenantUsage, Tombstone, Utilization, UtilizationKey, VariantIdentity, VersionId,
+    VersionSelector,
 };
 use jiff::Timestamp;
 use sqlx::SqlitePool;
@@ -200,17 +203,30 @@ impl Catalog for SqliteCatalog {
         self.answer(read::list(&self.readers, query).await)
     }
 
-    async fn tombstone(&self, target: &DeleteTarget, at: Timestamp) -> Result<Vec<Tombstone>> {
+    async fn tombstone(
+        &self,
+        target: &DeleteTarget,
+        mode: DeleteMode,
+        at: Timestamp,
+    ) -> Result<Vec<Tombstone>> {
         failpoints::reach(failpoints::TOMBSTONE_BEFORE)?;
-        let tombstones = self
-            .writer
-            .run(settle::Delete {
-                target: target.clone(),
-                at,
-            })
-            .await?;
+        let target = target.clone();
+        let tombstones = self.writer.run(deletion::Delete { target, mode, at }).await?;
         failpoints::reach(failpoints::TOMBSTONE_AFTER)?;
         Ok(tombstones)
+    }
+
+    async fn restore(&self, target: &DeleteTarget, at: Timestamp) -> Result<Vec<ArtifactRecord>> {
+        let target = target.clone();
+        self.writer.run(deletion::Restore { target, at }).await
+    }
+
+    async fn deleted(&self, query: &DeletedQuery) -> Result<Vec<DeletedRecord>> {
+        self.answer(read::deleted(&self.readers, query).await)
+    }
+
+    async fn expire_deleted(&self, now: Timestamp, limit: usize) -> Result<usize> {
+        self.writer.run(deletion::Expire { now, limit }).await
     }
 
     async fn tombstones(
@@ -224,7 +240,7 @@ impl Catalog for SqliteCatalog {
 
     async fn purge(&self, version: VersionId) -> Result<()> {
         failpoints::reach(failpoints::PURGE_BEFORE)?;
-        self.writer.run(settle::Purge(version)).await
+        self.writer.run(deletion::Purge(version)).await
     }
 
     async fn events(&self, query: &EventQuery) -> Result<Vec<CatalogEvent>> {
@@ -238,6 +254,15 @@ impl Catalog for SqliteCatalog {
     async fn advance_audit_head(&self, log: &str, head: &AuditHead) -> Result<AuditHead> {
         let (log, head) = (log.to_owned(), head.clone());
         self.writer.run(audit::Advance { log, head }).await
+    }
+
+    async fn usage(&self, tenant: &TenantId) -> Result<TenantUsage> {
+        self.answer(quota::usage(&self.readers, tenant).await)
+    }
+
+    async fn set_quota(&self, tenant: &TenantId, quota: Option<Quota>) -> Result<()> {
+        let tenant = tenant.clone();
+        self.writer.run(quota::SetQuota { tenant, quota }).await
     }
 
     async fn utilization(&self) -> Result<BTreeMap<UtilizationKey, Utilization>> {

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use boards_storage_core::{
-    ArtifactQuery, ArtifactRecord, CatalogCursor, CatalogPage, Intent, StorageKey, Tombstone, Utilization,
-    UtilizationKey, VariantIdentity, VersionId, VersionSelector,
+    ArtifactQuery, ArtifactRecord, CatalogCursor, CatalogPage, DeletedQuery, DeletedRecord, Intent,
+    StorageKey, Tombstone, Utilization, UtilizationKey, VariantIdentity, VersionId, VersionSelector,
 };
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
@@ -75,6 +75,17 @@ pub(super) async fn find_by_id(
         .await?)
 }
 
+/// Returns the records of versions whose ids stand in a JSON array, in its order.
+pub(super) async fn find_all(
+    executor: impl SqliteExecutor<'_>,
+    ids: &str,
+) -> sqlx::Result<Vec<ArtifactRecord>> {
+    const ALL: &str =
+        select_record!("JOIN json_each($1) AS ids ON versions.id = unhex(ids.value) ORDER BY ids.key");
+    let rows = sqlx::query(ALL).bind(ids).fetch_all(executor).await?;
+    rows.iter().map(record).collect()
+}
+
 pub(super) async fn find_by_key(
     readers: &SqlitePool,
     key: &StorageKey,
@@ -125,7 +136,7 @@ fn page(query: &ArtifactQuery, size: usize) -> QueryBuilder<Sqlite> {
         replicas_column!(),
         "FROM (SELECT variants.* FROM "
     ));
-    let of_artifacts = query.board.is_some() || query.artifact_type.is_some();
+    let of_artifacts = query.board.is_some() || query.artifact_type.is_some() || query.access.is_some();
     let outer = if of_artifacts { "artifacts" } else { "variants" };
     sql.push(outer);
     if of_artifacts {
@@ -133,7 +144,8 @@ fn page(query: &ArtifactQuery, size: usize) -> QueryBuilder<Sqlite> {
         sql.push(match (&query.tenant, &query.board) {
             (None, _) => "",
             (Some(_), Some(_)) => " INDEXED BY artifacts_by_board",
-            (Some(_), None) => " INDEXED BY artifacts_by_type",
+            (Some(_), None) if query.artifact_type.is_some() => " INDEXED BY artifacts_by_type",
+            (Some(_), None) => "",
         });
         sql.push(" CROSS JOIN variants ON variants.tenant = artifacts.tenant AND variants.artifact = artifacts.artifact");
         sql.push(" WHERE artifacts.forgotten_at IS NULL AND variants.current_version IS NOT NULL");
@@ -182,6 +194,24 @@ fn conditions(sql: &mut QueryBuilder<Sqlite>, query: &ArtifactQuery, outer: &str
             .as_ref()
             .map(|artifact_type| artifact_type.name()),
     );
+    equal("artifacts.access", query.access.map(|access| access.name()));
+    if let Some(digest) = &query.digest {
+        sql.push(" AND variants.current_version IN (SELECT id FROM versions WHERE digest = ")
+            .push_bind(digest.to_string())
+            .push(")");
+    }
+    let mut created = |comparison: &str, time: Option<Timestamp>| {
+        if let Some(time) = time {
+            sql.push(format!(
+                " AND EXISTS (SELECT 1 FROM versions WHERE versions.id = variants.current_version \
+                 AND versions.created_at {comparison} "
+            ))
+            .push_bind(microseconds(time))
+            .push(")");
+        }
+    };
+    created(">=", query.created_from);
+    created("<", query.created_before);
     if query.displaced {
         // The first condition alone names few; the second is what counts.
         sql.push(
@@ -273,7 +303,8 @@ pub(super) async fn tombstones(
         "SELECT versions.id, versions.deleted_at, variants.tenant, variants.artifact, variants.variant, ",
         replicas_column!(),
         "FROM versions JOIN variants ON variants.id = versions.variant_id ",
-        "WHERE versions.deleted_at IS NOT NULL AND versions.purged_at IS NULL AND versions.deleted_at < $1 ",
+        "WHERE versions.deleted_at IS NOT NULL AND versions.purged_at IS NULL AND versions.recoverable_until IS NULL ",
+        "AND versions.deleted_at < $1 ",
         "AND versions.id > $2 ORDER BY versions.id LIMIT $3"
     );
     let rows = sqlx::query(TOMBSTONES)
@@ -283,8 +314,41 @@ pub(super) async fn tombstones(
         .fetch_all(readers)
         .await?;
     rows.iter()
-        .map(|row| tombstone(row, time(row, "deleted_at")?))
+        .map(|row| tombstone(row, time(row, "deleted_at")?, None))
         .collect()
+}
+
+/// Versions that can be restored, in the order of their ids, of all tenants, of one or of one artifact.
+pub(super) async fn deleted(readers: &SqlitePool, query: &DeletedQuery) -> sqlx::Result<Vec<DeletedRecord>> {
+    let mut sql = QueryBuilder::<Sqlite>::new(concat!(
+        "SELECT ",
+        record_columns!(),
+        replicas_column!(),
+        ", versions.deleted_at, versions.recoverable_until FROM versions \
+         JOIN variants ON variants.id = versions.variant_id \
+         JOIN artifacts ON artifacts.tenant = variants.tenant AND artifacts.artifact = variants.artifact \
+         WHERE versions.recoverable_until IS NOT NULL AND versions.id > "
+    ));
+    sql.push_bind(after_or_first(query.after));
+    if let Some(tenant) = &query.tenant {
+        sql.push(" AND variants.tenant = ")
+            .push_bind(tenant.as_str().to_owned());
+    }
+    if let Some(artifact) = &query.artifact {
+        sql.push(" AND variants.artifact = ")
+            .push_bind(artifact.as_str().to_owned());
+    }
+    sql.push(" ORDER BY versions.id LIMIT ")
+        .push_bind(limit(query.page_size()));
+    let rows = sql.build().fetch_all(readers).await?;
+    let deleted = |row: &SqliteRow| {
+        Ok(DeletedRecord {
+            record: record(row)?,
+            deleted_at: time(row, "deleted_at")?,
+            recoverable_until: time(row, "recoverable_until")?,
+        })
+    };
+    rows.iter().map(deleted).collect()
 }
 
 /// Adds up all versions that are not deleted.

@@ -70,12 +70,17 @@ pub(super) fn record(row: &SqliteRow) -> sqlx::Result<ArtifactRecord> {
 }
 
 /// Translates a deleted version's row.
-pub(super) fn tombstone(row: &SqliteRow, deleted_at: Timestamp) -> sqlx::Result<Tombstone> {
+pub(super) fn tombstone(
+    row: &SqliteRow,
+    deleted_at: Timestamp,
+    recoverable_until: Option<Timestamp>,
+) -> sqlx::Result<Tombstone> {
     Ok(Tombstone {
         version: version(row.try_get("id")?)?,
         variant: variant(row)?,
         replicas: replicas(row)?,
         deleted_at,
+        recoverable_until,
     })
 }
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use boards_storage_catalog::SqliteCatalog;
 use boards_storage_core::{
-    AccessClass, ArtifactId, ArtifactType, Begun, Catalog, Clock, Digest, DigestAlgorithm, DigestState,
-    NewIntent, ObjectAttributes, Result, StorageKey, StoredObject, SystemClock, TenantId, VariantIdentity,
-    VariantName, VersionId,
+    AccessClass, ArtifactId, ArtifactType, Begun, Catalog, Clock, DeleteMode, Digest, DigestAlgorithm,
+    DigestState, NewIntent, ObjectAttributes, Result, StorageKey, StoredObject, SystemClock, TenantId,
+    VariantIdentity, VariantName, VersionId,
 };
 use jiff::SignedDuration;
 
@@ -69,6 +69,8 @@ pub(crate) fn intent(artifact: &str) -> NewIntent {
         overwrite: false,
         now,
         lease_until: now.checked_add(SignedDuration::from_mins(1)).expect("in range"),
+        size_bytes: None,
+        quota: boards_storage_core::Quota::default(),
     }
 }
 
@@ -148,7 +150,7 @@ async fn flood(catalog: &Arc<SqliteCatalog>, prefix: &str) -> Result<()> {
                 if index % 5 == 4 {
                     let target = boards_storage_core::DeleteTarget::Variant(identity(&name));
                     tell(&format!("deleting {name} {}", new.version));
-                    let dead = catalog.tombstone(&target, new.now).await?;
+                    let dead = catalog.tombstone(&target, DeleteMode::Final, new.now).await?;
                     tell(&format!("deleted {name} {}", new.version));
                     catalog.purge(dead[0].version).await?;
                 }
@@ -186,7 +188,7 @@ async fn whole_life(catalog: &SqliteCatalog, failpoint: &str) -> Result<()> {
     }
     tell("abandoned");
     let target = boards_storage_core::DeleteTarget::Variant(identity("a"));
-    for dead in catalog.tombstone(&target, first.now).await? {
+    for dead in catalog.tombstone(&target, DeleteMode::Final, first.now).await? {
         tell("deleted");
         catalog.purge(dead.version).await?;
     }

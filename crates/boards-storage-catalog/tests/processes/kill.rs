@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use boards_storage_catalog::SqliteCatalog;
-use boards_storage_core::{Catalog, VersionSelector};
+use boards_storage_core::{ArtifactQuery, Catalog, TenantId, Usage, VersionSelector};
 
 use crate::child::{check_integrity, identity, object, start};
 
@@ -74,6 +74,26 @@ async fn check_told(catalog: &SqliteCatalog, told: &Told) {
     }
 }
 
+/// Checks that what is counted as used is what there is.
+async fn check_usage(catalog: &SqliteCatalog) {
+    let mut used = Usage::default();
+    let mut query = ArtifactQuery::default();
+    loop {
+        let page = catalog.list(&query).await.expect("listed");
+        for record in &page.records {
+            for version in catalog.versions(&record.variant).await.expect("asked") {
+                used.add(version.size_bytes);
+            }
+        }
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    let counted = catalog.usage(&TenantId::default()).await.expect("asked");
+    assert_eq!(counted.used, used);
+}
+
 pub(crate) fn what_was_acknowledged_survives() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("catalog.db");
@@ -94,6 +114,7 @@ pub(crate) fn what_was_acknowledged_survives() {
                 .map(|(name, what)| (name.clone(), what.clone()))
                 .collect();
             check_told(&catalog, &new).await;
+            check_usage(&catalog).await;
             catalog.close().await.expect("closed");
             check_integrity(&path).await;
         });
@@ -146,6 +167,7 @@ pub(crate) fn every_failpoint_leaves_a_whole_catalog() {
                 .await
                 .expect("asked");
             assert_eq!(found.is_some(), *is_there, "at {failpoint}");
+            check_usage(&catalog).await;
             check_integrity(&path).await;
             let error = catalog
                 .renew(

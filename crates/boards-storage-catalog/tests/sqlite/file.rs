@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use boards_storage_catalog::SqliteCatalog;
-use boards_storage_core::{Catalog, DeleteTarget, ErrorKind, Retry, VersionSelector};
+use boards_storage_core::{Catalog, DeleteMode, DeleteTarget, ErrorKind, Retry, VersionSelector};
 
 use crate::support::{connect, identity, intent, object, second, store};
 
@@ -80,7 +80,10 @@ async fn everything_is_there_when_it_is_opened_again() {
     let kept = store(&catalog, "kept").await.expect("stored");
     store(&catalog, "deleted").await.expect("stored");
     let target = DeleteTarget::Variant(identity("deleted"));
-    let dead = catalog.tombstone(&target, second(2)).await.expect("deleted");
+    let dead = catalog
+        .tombstone(&target, DeleteMode::Final, second(2))
+        .await
+        .expect("deleted");
     let open = intent("open");
     catalog.begin(&open).await.expect("begun");
     catalog.close().await.expect("closed");

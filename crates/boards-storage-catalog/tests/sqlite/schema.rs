@@ -5,7 +5,7 @@ use std::path::Path;
 use boards_storage_catalog::SqliteCatalog;
 use boards_storage_core::{
     AccessClass, ArtifactQuery, ArtifactType, BoardId, Catalog, CatalogChange, Checksum, ContentType,
-    DigestState, ETag, ErrorKind, EventQuery, VersionId, VersionSelector,
+    DigestState, ETag, ErrorKind, EventQuery, TenantId, VersionId, VersionSelector,
 };
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, Executor};
@@ -85,6 +85,12 @@ async fn a_file_of_every_version_is_read_and_written() {
         check_nothing_is_displaced(&catalog).await;
         check_rows_of_version_1(&catalog).await;
         check_events_of_version_1(&catalog).await;
+        let used = catalog.usage(&TenantId::default()).await.expect("asked").used;
+        assert_eq!(
+            (used.bytes, used.objects),
+            (11, 2),
+            "what is not deleted is counted"
+        );
         store(&catalog, "more").await.expect("it can be written to");
         catalog.close().await.expect("closed");
         let mut connection = connect(&path).await;

@@ -40,6 +40,8 @@ pub(crate) fn intent(artifact: &str) -> NewIntent {
         overwrite: false,
         now: second(0),
         lease_until: second(60),
+        size_bytes: None,
+        quota: boards_storage_core::Quota::default(),
     }
 }
 

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use boards_storage::layers::{AuditOrder, AuditVerification};
 use boards_storage::{
-    ArtifactId, AuditEntry, AuditLog, AuditOperation, AuditOutcome, AuditQuery, Clock, ErrorKind,
-    FriendlyDuration, SystemClock, TenantId,
+    ArtifactId, AuditEntry, AuditLog, AuditOperation, AuditOutcome, AuditQuery, ErrorKind, TenantId,
 };
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use crate::arguments::parsed;
+use crate::arguments::{parsed, time};
 use crate::errors::{Failure, Result, code_of};
 use crate::output::{Output, Table, escape};
 use crate::session::Session;
@@ -117,27 +116,6 @@ impl Filter {
         query.provider = self.provider;
         query
     }
-}
-
-/// Parses a time: of day, a date in UTC, or how long ago.
-fn time(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    if let Ok(date) = text.parse::<jiff::civil::Date>() {
-        let midnight = date.to_zoned_datetime(jiff::tz::TimeZone::UTC);
-        return midnight
-            .map(|time| time.timestamp())
-            .map_err(|error| error.to_string());
-    }
-    let ago = FriendlyDuration::parse(text).map_err(|_error| {
-        "it is no time; give a date such as 2026-11-30, a time such as 2026-11-30T12:00:00Z, or how long ago, such as 2h"
-            .to_owned()
-    })?;
-    SystemClock
-        .now()
-        .checked_sub(ago.get())
-        .map_err(|error| error.to_string())
 }
 
 impl Audit {

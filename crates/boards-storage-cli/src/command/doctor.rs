@@ -251,7 +251,7 @@ async fn clean_up(manager: &StorageManager) -> Result<Finding> {
             return Ok(Finding::new(Status::Warn, "unfinished", message)
                 .with_help("try again when the provider works"));
         }
-        if report.intents == 0 && report.tombstones == 0 {
+        if report.intents == 0 && report.tombstones == 0 && report.expired == 0 {
             return Ok(Finding::new(Status::Ok, "unfinished", cleaned));
         }
     }

@@ -9,7 +9,7 @@ use crate::output::{Output, Table, size_cell};
 use crate::session::Session;
 use crate::settings;
 
-/// Show what was stored, deleted and purged, oldest first
+/// Show what was stored, deleted, restored and purged, oldest first
 ///
 /// The catalog notes each change of its records in the transaction that makes it. --json prints one change per line,
 /// a stored version with its whole record. Go on later with --after and the last number shown.
@@ -76,9 +76,9 @@ fn write(output: &mut Output, events: &[CatalogEvent]) -> Result<()> {
                 size_cell(output, record.size_bytes),
                 record.primary().provider.clone(),
             ),
-            CatalogChange::Deleted { version, .. } | CatalogChange::Purged { version, .. } => {
-                (version.to_string(), "-".to_owned(), "-".to_owned())
-            }
+            CatalogChange::Deleted { version, .. }
+            | CatalogChange::Restored { version, .. }
+            | CatalogChange::Purged { version, .. } => (version.to_string(), "-".to_owned(), "-".to_owned()),
         };
         table.row([
             event.sequence.to_string(),

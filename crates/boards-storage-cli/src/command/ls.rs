@@ -1,13 +1,14 @@
 //! `ls`: lists artifacts, or the versions of one.
 
 use boards_storage::{
-    ArtifactId, ArtifactQuery, ArtifactReference, ArtifactType, BoardId, StorageManager, TenantId,
-    VariantName,
+    AccessClass, ArtifactId, ArtifactQuery, ArtifactReference, ArtifactType, BoardId, Digest, StorageManager,
+    TenantId, VariantName,
 };
 use clap::Args;
+use jiff::Timestamp;
 
 use crate::address::{explain_missing, locator};
-use crate::arguments::{Selection, name_and_value, parsed};
+use crate::arguments::{Selection, name_and_value, parsed, time};
 use crate::errors::Result;
 use crate::output::{JsonArray, Output, Table, escape, size_cell};
 use crate::session::Session;
@@ -43,6 +44,23 @@ pub(crate) struct Ls {
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
     meta: Vec<(String, String)>,
 
+    /// Only this access class: public, private, temporary or authenticated
+    #[arg(long, value_name = "CLASS", value_parser = parsed::<AccessClass>)]
+    access: Option<AccessClass>,
+
+    /// Only those with this content, such as blake3:1d1f…
+    #[arg(long, value_name = "DIGEST", value_parser = parsed::<Digest>)]
+    digest: Option<Digest>,
+
+    /// Only those whose present version was stored then or later: such as 2026-11-30, 2026-11-30T12:00:00Z, or 2h for
+    /// two hours ago
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+
+    /// Only those whose present version was stored before
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
+
     /// Only those that a fallback holds instead of the provider that they are meant for
     #[arg(long)]
     displaced: bool,
@@ -57,7 +75,9 @@ pub(crate) struct Ls {
 
     /// List all versions of this artifact instead, newest first
     #[arg(long, value_name = "ID", value_parser = parsed::<ArtifactId>,
-        conflicts_with_all = ["all_tenants", "board", "artifact_type", "artifact", "meta", "displaced"])]
+        conflicts_with_all = [
+        "all_tenants", "board", "artifact_type", "artifact", "meta", "access", "digest", "since", "until", "displaced",
+    ])]
     versions: Option<ArtifactId>,
 
     /// Which variant's versions [default: original]
@@ -138,6 +158,10 @@ impl Ls {
         query.artifact_type.clone_from(&self.artifact_type);
         query.artifact.clone_from(&self.artifact);
         query.user_metadata.extend(self.meta.iter().cloned());
+        query.access = self.access;
+        query.digest = self.digest;
+        query.created_from = self.since;
+        query.created_before = self.until;
         query.displaced = self.displaced;
         query
     }

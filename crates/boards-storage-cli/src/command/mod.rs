@@ -4,6 +4,7 @@ mod audit;
 mod cat;
 mod completions;
 mod config;
+mod deleted;
 mod doctor;
 mod get;
 mod get_resume;
@@ -14,6 +15,9 @@ mod ls;
 mod providers;
 mod put;
 mod put_resume;
+mod quota;
+mod reap;
+mod restore;
 mod rm;
 mod route;
 mod stats;
@@ -37,6 +41,10 @@ pub(crate) enum Command {
     History(history::History),
     Url(url::Url),
     Rm(rm::Rm),
+    Deleted(deleted::Deleted),
+    Restore(restore::Restore),
+    Reap(reap::Reap),
+    Quota(quota::Quota),
     Route(route::Route),
     Stats(stats::Stats),
     Providers(providers::Providers),
@@ -59,6 +67,10 @@ impl Command {
             Self::History(history) => Box::pin(history.run(session)).await,
             Self::Url(url) => Box::pin(url.run(session)).await,
             Self::Rm(rm) => Box::pin(rm.run(session)).await,
+            Self::Deleted(deleted) => Box::pin(deleted.run(session)).await,
+            Self::Restore(restore) => Box::pin(restore.run(session)).await,
+            Self::Reap(reap) => Box::pin(reap.run(session)).await,
+            Self::Quota(quota) => Box::pin(quota.run(session)).await,
             Self::Route(route) => Box::pin(route.run(session)).await,
             Self::Stats(stats) => Box::pin(stats.run(session)).await,
             Self::Providers(providers) => Box::pin(providers.run(session)).await,

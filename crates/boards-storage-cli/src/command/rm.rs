@@ -41,6 +41,10 @@ pub(crate) struct Rm {
     #[arg(short, long, value_name = "COUNT", default_value_t = 4, value_parser = jobs)]
     jobs: usize,
 
+    /// Delete for good, at once, also what was deleted before and is still kept
+    #[arg(long)]
+    purge: bool,
+
     /// Take it as done if it is not there
     #[arg(long)]
     ignore_missing: bool,
@@ -103,6 +107,10 @@ impl Rm {
             Address::Id(artifact) => artifact,
             Address::Key { key, .. } => {
                 let result = match address.find(storage, &self.selection).await {
+                    Ok(reference) if self.purge => storage
+                        .purge_variant(&reference, &context)
+                        .await
+                        .map_err(Failure::from),
                     Ok(reference) => storage
                         .delete_variant(&reference, &context)
                         .await
@@ -114,10 +122,11 @@ impl Rm {
         };
         let locator = locator(artifact, &self.selection);
         let is_whole = self.selection.variant.is_none() && self.selection.version.is_none();
-        let result = if is_whole {
-            storage.delete_artifact(&locator.tenant, artifact, &context).await
-        } else {
-            storage.delete_variant(locator.clone(), &context).await
+        let result = match (is_whole, self.purge) {
+            (true, true) => storage.purge_artifact(&locator.tenant, artifact, &context).await,
+            (true, false) => storage.delete_artifact(&locator.tenant, artifact, &context).await,
+            (false, true) => storage.purge_variant(locator.clone(), &context).await,
+            (false, false) => storage.delete_variant(locator.clone(), &context).await,
         };
         let result = match result {
             Ok(deletion) if deletion.existed() => Ok(deletion),
@@ -174,6 +183,10 @@ fn told(name: &str, deletion: &Deletion) -> String {
         1 => "1 version".to_owned(),
         count => format!("{count} versions"),
     };
+    if let Some(until) = deletion.recoverable_until {
+        let until = until.strftime("%Y-%m-%dT%H:%M:%SZ");
+        return format!("deleted {name} ({versions}; `boards-storage restore` takes it back until {until})");
+    }
     match deletion.bytes_pending {
         0 => format!("deleted {name} ({versions})"),
         pending => format!(

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 30] = [
     "",
     "put",
     "get",
@@ -14,6 +14,14 @@ const COMMANDS: [&str; 22] = [
     "info",
     "url",
     "rm",
+    "deleted",
+    "restore",
+    "reap",
+    "quota",
+    "quota show",
+    "quota set",
+    "quota clear",
+    "history",
     "route",
     "route explain",
     "providers",

@@ -10,6 +10,7 @@ mod support;
 mod address;
 mod audit;
 mod batch;
+mod deletion;
 mod errors;
 mod get;
 mod health;

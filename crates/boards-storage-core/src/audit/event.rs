@@ -123,6 +123,16 @@ operations! {
     Events = "events", Lookup;
     /// An artifact, a variant or a version was deleted.
     Delete = "delete", Change;
+    /// An artifact, a variant or a version was deleted for good, whatever else is kept.
+    Purge = "purge", Change;
+    /// A deletion was taken back.
+    Restore = "restore", Change;
+    /// A page of what can be restored was listed.
+    ListDeleted = "list_deleted", Lookup;
+    /// What a tenant stores, and may store, was asked for.
+    Usage = "usage", Lookup;
+    /// A tenant's quota was set.
+    SetQuota = "set_quota", Change;
     /// What unfinished writes and deletes left behind was removed.
     Reap = "reap", Change;
 }

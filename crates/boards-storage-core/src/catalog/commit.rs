@@ -45,7 +45,10 @@ impl ArtifactFacts {
             self.describe(),
             said.describe()
         ))
-        .with_help("give the same type, board and access class for all variants of an artifact"))
+        .with_help(
+            "give the same type, board and access class for all variants of an artifact; a deleted one that can be \
+             restored counts, too",
+        ))
     }
 
     fn describe(&self) -> String {

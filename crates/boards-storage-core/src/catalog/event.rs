@@ -46,6 +46,17 @@ pub enum CatalogChange {
         /// What it was a version of.
         #[serde(flatten)]
         variant: VariantIdentity,
+        /// Until when it could be restored, as it was deleted; without it the deletion was final.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recoverable_until: Option<Timestamp>,
+    },
+    /// A deleted version was restored. The version with the highest number is the present one again.
+    Restored {
+        /// The version.
+        version: VersionId,
+        /// What it is a version of.
+        #[serde(flatten)]
+        variant: VariantIdentity,
     },
     /// A deleted version's bytes are gone.
     Purged {
@@ -64,6 +75,7 @@ impl CatalogChange {
         match self {
             Self::Committed { .. } => "committed",
             Self::Deleted { .. } => "deleted",
+            Self::Restored { .. } => "restored",
             Self::Purged { .. } => "purged",
         }
     }
@@ -73,7 +85,9 @@ impl CatalogChange {
     pub fn variant(&self) -> &VariantIdentity {
         match self {
             Self::Committed { record } => &record.variant,
-            Self::Deleted { variant, .. } | Self::Purged { variant, .. } => variant,
+            Self::Deleted { variant, .. } | Self::Restored { variant, .. } | Self::Purged { variant, .. } => {
+                variant
+            }
         }
     }
 
@@ -82,7 +96,9 @@ impl CatalogChange {
     pub fn version(&self) -> VersionId {
         match self {
             Self::Committed { record } => record.version,
-            Self::Deleted { version, .. } | Self::Purged { version, .. } => *version,
+            Self::Deleted { version, .. } | Self::Restored { version, .. } | Self::Purged { version, .. } => {
+                *version
+            }
         }
     }
 }

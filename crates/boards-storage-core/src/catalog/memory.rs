@@ -1,7 +1,8 @@
 //! A catalog in memory: for tests, and for programs that need no records after they end.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::ops::Bound;
+mod state;
+
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -10,13 +11,15 @@ use jiff::Timestamp;
 use crate::audit::AuditHead;
 use crate::catalog::{
     ArtifactFacts, ArtifactQuery, ArtifactRecord, Begun, Catalog, CatalogChange, CatalogCursor, CatalogEvent,
-    CatalogPage, DeleteTarget, EventQuery, Intent, NewIntent, StoredObject, Tombstone, Utilization,
-    UtilizationKey, VariantIdentity, VersionSelector,
+    CatalogPage, DeleteMode, DeleteTarget, DeletedQuery, DeletedRecord, EventQuery, Intent, NewIntent, Quota,
+    StoredObject, TenantUsage, Tombstone, Utilization, UtilizationKey, VariantIdentity, VersionSelector,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::key::StorageKey;
-use crate::scope::{ArtifactId, TenantId, VersionId};
+use crate::scope::{TenantId, VersionId};
+
+use state::{IntentState, State, after_or_first, is_target, matches};
 
 /// A [`Catalog`] that forgets everything when it is dropped, and of its events all but the newest
 /// [`EVENTS_MAX`](Self::EVENTS_MAX) before.
@@ -34,59 +37,6 @@ use crate::scope::{ArtifactId, TenantId, VersionId};
 #[derive(Debug, Default)]
 pub struct MemoryCatalog {
     state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    artifacts: BTreeMap<(TenantId, ArtifactId), ArtifactFacts>,
-    /// Versions that are not deleted, by variant and number.
-    versions: BTreeMap<VariantIdentity, BTreeMap<u64, ArtifactRecord>>,
-    /// The highest number ever given.
-    numbers: BTreeMap<VariantIdentity, u64>,
-    intents: BTreeMap<VersionId, OpenIntent>,
-    tombstones: BTreeMap<VersionId, Tombstone>,
-    /// Every key that was ever given.
-    used_keys: HashSet<StorageKey>,
-    /// The newest events.
-    events: VecDeque<CatalogEvent>,
-    /// The number of the newest event.
-    last_event: u64,
-    /// How far the audit logs have come, by name.
-    audit_heads: BTreeMap<String, AuditHead>,
-}
-
-#[derive(Debug)]
-struct OpenIntent {
-    intent: Intent,
-    facts: ArtifactFacts,
-    overwrite: bool,
-    state: IntentState,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum IntentState {
-    /// Its writer may still commit.
-    Active,
-    /// Another write took its place.
-    Superseded,
-    /// The cleanup has it.
-    Reaping,
-}
-
-impl OpenIntent {
-    fn is_active(&self) -> bool {
-        self.state == IntentState::Active
-    }
-
-    /// Says whether its bytes may be removed.
-    fn has_ended(&self, now: Timestamp) -> bool {
-        self.state == IntentState::Reaping || self.intent.lease_until <= now
-    }
-}
-
-/// Returns the versions after one, or all.
-fn after_or_first(after: Option<VersionId>) -> (Bound<VersionId>, Bound<VersionId>) {
-    (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
 }
 
 impl MemoryCatalog {
@@ -108,16 +58,19 @@ impl Catalog for MemoryCatalog {
             if let Some(record) = state.current(&new.variant) {
                 return Ok(Begun::Exists(Box::new(record.clone())));
             }
-            let others = state.intents.values_mut();
-            let rivals: Vec<_> = others
-                .filter(|open| open.is_active() && open.intent.variant == new.variant)
-                .collect();
-            let leases = rivals.iter().map(|open| open.intent.lease_until);
+            let others = state.intents.values();
+            let rivals = others.filter(|open| open.is_active() && open.intent.variant == new.variant);
+            let leases = rivals.map(|open| open.intent.lease_until);
             if let Some(lease_until) = leases.filter(|lease| *lease > new.now).max() {
                 return Ok(Begun::Busy { lease_until });
             }
-            let supersede = |open: &mut OpenIntent| open.state = IntentState::Superseded;
-            rivals.into_iter().for_each(supersede);
+        }
+        state.check_quota(&new.variant.tenant, new.quota, new.size_bytes.unwrap_or(0))?;
+        if !new.overwrite {
+            let others = state.intents.values_mut();
+            others
+                .filter(|open| open.is_active() && open.intent.variant == new.variant)
+                .for_each(|open| open.state = IntentState::Superseded);
         }
         Ok(Begun::Started(state.open(new)))
     }
@@ -157,12 +110,15 @@ impl Catalog for MemoryCatalog {
             // The answer to a first commit may have been lost.
             return state.by_id(version).cloned().ok_or_else(|| Intent::lost(version));
         };
-        let (intent, facts, overwrite) = (open.intent.clone(), open.facts.clone(), open.overwrite);
+        let (intent, facts) = (open.intent.clone(), open.facts.clone());
+        let (overwrite, quota) = (open.overwrite, open.quota);
         state.check_facts(&intent.variant, &facts)?;
         if !overwrite && state.current(&intent.variant).is_some() {
             return Err(Intent::came_second());
         }
+        state.check_quota(&intent.variant.tenant, quota, object.size_bytes)?;
         state.intents.remove(&version);
+        state.used(&intent.variant.tenant).add(object.size_bytes);
         let number = state.numbers.entry(intent.variant.clone()).or_insert(0);
         *number += 1;
         let number = *number;
@@ -278,40 +234,111 @@ impl Catalog for MemoryCatalog {
         Ok(CatalogPage { records, next })
     }
 
-    async fn tombstone(&self, target: &DeleteTarget, at: Timestamp) -> Result<Vec<Tombstone>> {
+    async fn tombstone(
+        &self,
+        target: &DeleteTarget,
+        mode: DeleteMode,
+        at: Timestamp,
+    ) -> Result<Vec<Tombstone>> {
         let mut state = self.state();
-        let doomed: Vec<(VariantIdentity, u64)> = state
-            .versions
-            .iter()
-            .flat_map(|(variant, versions)| versions.values().map(move |record| (variant, record)))
-            .filter(|(variant, record)| is_target(target, variant, record))
-            .map(|(variant, record)| (variant.clone(), record.number))
+        let live = state.versions.values().flat_map(BTreeMap::values);
+        let mut doomed: Vec<(VariantIdentity, u64, VersionId)> = live
+            .filter(|record| is_target(target, &record.variant, record))
+            .map(|record| (record.variant.clone(), record.number, record.version))
             .collect();
+        let recoverable_until = match mode {
+            DeleteMode::Recoverable { until } => Some(until),
+            DeleteMode::Final => {
+                let dead = state.deleted.values().map(|dead| &dead.record);
+                let dead = dead.filter(|record| is_target(target, &record.variant, record));
+                doomed.extend(dead.map(|record| (record.variant.clone(), record.number, record.version)));
+                doomed.sort();
+                None
+            }
+        };
         let mut tombstones = Vec::with_capacity(doomed.len());
-        for (variant, number) in doomed {
-            let record = state
-                .versions
-                .get_mut(&variant)
-                .and_then(|versions| versions.remove(&number));
-            let Some(record) = record else { continue };
-            let tombstone = Tombstone {
-                version: record.version,
-                variant: variant.clone(),
-                replicas: record.replicas,
-                deleted_at: at,
+        for (variant, number, version) in doomed {
+            let tombstone = match state.finish(version) {
+                Some(tombstone) => Some(tombstone),
+                None => state.remove(&variant, number, at, recoverable_until),
             };
-            state.tombstones.insert(record.version, tombstone.clone());
+            tombstones.extend(tombstone);
+        }
+        Ok(tombstones)
+    }
+
+    async fn restore(&self, target: &DeleteTarget, at: Timestamp) -> Result<Vec<ArtifactRecord>> {
+        let mut state = self.state();
+        let dead = state.deleted.values().filter(|dead| dead.recoverable_until > at);
+        let dead: Vec<_> = dead
+            .filter(|dead| is_target(target, &dead.record.variant, &dead.record))
+            .collect();
+        let last = dead.iter().map(|dead| dead.deleted_at).max();
+        let mut meant: Vec<(VariantIdentity, u64, VersionId)> = dead
+            .into_iter()
+            .filter(|dead| Some(dead.deleted_at) == last)
+            .map(|dead| {
+                (
+                    dead.record.variant.clone(),
+                    dead.record.number,
+                    dead.record.version,
+                )
+            })
+            .collect();
+        meant.sort();
+        for (variant, number, version) in &meant {
+            let Some(dead) = state.deleted.remove(version) else {
+                continue;
+            };
+            state
+                .versions
+                .entry(variant.clone())
+                .or_default()
+                .insert(*number, dead.record);
             state.note(
                 at,
-                CatalogChange::Deleted {
-                    version: record.version,
+                CatalogChange::Restored {
+                    version: *version,
                     variant: variant.clone(),
                 },
             );
-            tombstones.push(tombstone);
-            state.settle(&variant);
+            state.settle(variant);
         }
-        Ok(tombstones)
+        let restored = meant.iter().filter_map(|(_, _, version)| state.by_id(*version));
+        Ok(restored.cloned().collect())
+    }
+
+    async fn deleted(&self, query: &DeletedQuery) -> Result<Vec<DeletedRecord>> {
+        let state = self.state();
+        let dead = state
+            .deleted
+            .range(after_or_first(query.after))
+            .map(|(_, dead)| dead);
+        let asked = dead.filter(|dead| {
+            let variant = &dead.record.variant;
+            query
+                .tenant
+                .as_ref()
+                .is_none_or(|tenant| *tenant == variant.tenant)
+                && query
+                    .artifact
+                    .as_ref()
+                    .is_none_or(|artifact| *artifact == variant.artifact)
+        });
+        Ok(asked.take(query.page_size()).cloned().collect())
+    }
+
+    async fn expire_deleted(&self, now: Timestamp, limit: usize) -> Result<usize> {
+        let mut state = self.state();
+        let over = state
+            .deleted
+            .values()
+            .filter(|dead| dead.recoverable_until <= now);
+        let over: Vec<VersionId> = over.take(limit).map(|dead| dead.record.version).collect();
+        for version in &over {
+            state.finish(*version);
+        }
+        Ok(over.len())
     }
 
     async fn tombstones(
@@ -367,6 +394,15 @@ impl Catalog for MemoryCatalog {
         Ok(kept.clone())
     }
 
+    async fn usage(&self, tenant: &TenantId) -> Result<TenantUsage> {
+        Ok(self.state().usage_of(tenant))
+    }
+
+    async fn set_quota(&self, tenant: &TenantId, quota: Option<Quota>) -> Result<()> {
+        self.state().usage.entry(tenant.clone()).or_default().quota = quota;
+        Ok(())
+    }
+
     async fn utilization(&self) -> Result<BTreeMap<UtilizationKey, Utilization>> {
         let mut utilization = BTreeMap::<_, Utilization>::new();
         for record in self.state().versions.values().flat_map(BTreeMap::values) {
@@ -384,128 +420,5 @@ impl Catalog for MemoryCatalog {
 
     async fn probe(&self) -> Result<()> {
         Ok(())
-    }
-}
-
-impl State {
-    fn current(&self, variant: &VariantIdentity) -> Option<&ArtifactRecord> {
-        self.versions.get(variant)?.values().next_back()
-    }
-
-    fn by_id(&self, version: VersionId) -> Option<&ArtifactRecord> {
-        self.versions
-            .values()
-            .flat_map(BTreeMap::values)
-            .find(|record| record.version == version)
-    }
-
-    /// Whether the version was ever committed, even if it is deleted by now.
-    fn is_committed(&self, version: VersionId) -> bool {
-        self.by_id(version).is_some() || self.tombstones.contains_key(&version)
-    }
-
-    fn note(&mut self, at: Timestamp, change: CatalogChange) {
-        self.last_event += 1;
-        if self.events.len() == MemoryCatalog::EVENTS_MAX {
-            self.events.pop_front();
-        }
-        self.events
-            .push_back(CatalogEvent::new(self.last_event, at, change));
-    }
-
-    /// Returns the key that a write gets.
-    fn key_of<'n>(&self, new: &'n NewIntent) -> &'n StorageKey {
-        if self.used_keys.contains(&new.plain_key) {
-            &new.versioned_key
-        } else {
-            &new.plain_key
-        }
-    }
-
-    fn check_unused(&self, new: &NewIntent) -> Result<()> {
-        let is_used = self.intents.contains_key(&new.version) || self.is_committed(new.version);
-        if is_used || self.used_keys.contains(self.key_of(new)) {
-            return Err(Intent::repeated(new.version, &new.versioned_key));
-        }
-        Ok(())
-    }
-
-    fn open(&mut self, new: &NewIntent) -> Intent {
-        let key = self.key_of(new).clone();
-        let intent = Intent {
-            version: new.version,
-            variant: new.variant.clone(),
-            home: new.home.clone(),
-            provider: new.provider.clone(),
-            key: key.clone(),
-            lease_until: new.lease_until,
-        };
-        self.used_keys.insert(key);
-        let open = OpenIntent {
-            intent: intent.clone(),
-            facts: ArtifactFacts::of(new),
-            overwrite: new.overwrite,
-            state: IntentState::Active,
-        };
-        self.intents.insert(new.version, open);
-        intent
-    }
-
-    fn check_facts(&self, variant: &VariantIdentity, facts: &ArtifactFacts) -> Result<()> {
-        let known = self
-            .artifacts
-            .get(&(variant.tenant.clone(), variant.artifact.clone()));
-        known.map_or(Ok(()), |known| known.check(&variant.artifact, facts))
-    }
-
-    /// After a version is gone: the newest that is left is the present one; an artifact without any is forgotten.
-    fn settle(&mut self, variant: &VariantIdentity) {
-        let versions = self.versions.entry(variant.clone()).or_default();
-        match versions.values_mut().next_back() {
-            Some(newest) => newest.is_current = true,
-            None => {
-                self.versions.remove(variant);
-            }
-        }
-        let is_left = self
-            .versions
-            .keys()
-            .any(|other| other.tenant == variant.tenant && other.artifact == variant.artifact);
-        if !is_left {
-            self.artifacts
-                .remove(&(variant.tenant.clone(), variant.artifact.clone()));
-        }
-    }
-}
-
-fn matches(query: &ArtifactQuery, record: &ArtifactRecord) -> bool {
-    fn fits<T: PartialEq>(asked: Option<&T>, found: Option<&T>) -> bool {
-        asked.is_none() || asked == found
-    }
-    fits(query.tenant.as_ref(), Some(&record.variant.tenant))
-        && fits(query.board.as_ref(), record.board.as_ref())
-        && fits(query.artifact_type.as_ref(), Some(&record.artifact_type))
-        && fits(query.artifact.as_ref(), Some(&record.variant.artifact))
-        && query
-            .user_metadata
-            .iter()
-            .all(|(name, value)| record.attributes.user_metadata.get(name) == Some(value))
-        && (!query.displaced || record.is_displaced())
-}
-
-fn is_target(target: &DeleteTarget, variant: &VariantIdentity, record: &ArtifactRecord) -> bool {
-    match target {
-        DeleteTarget::Artifact { tenant, artifact } => {
-            variant.tenant == *tenant && variant.artifact == *artifact
-        }
-        DeleteTarget::Variant(asked) => variant == asked,
-        DeleteTarget::Version(asked, selector) => {
-            variant == asked
-                && match selector {
-                    VersionSelector::Current => record.is_current,
-                    VersionSelector::Number(number) => record.number == *number,
-                    VersionSelector::Id(id) => record.version == *id,
-                }
-        }
     }
 }

@@ -6,8 +6,10 @@
 //! bytes.
 
 mod commit;
+mod deletion;
 mod event;
 mod memory;
+mod quota;
 mod record;
 mod utilization;
 
@@ -21,14 +23,16 @@ use jiff::Timestamp;
 use crate::audit::AuditHead;
 use crate::error::Result;
 use crate::key::StorageKey;
-use crate::scope::VersionId;
+use crate::scope::{TenantId, VersionId};
 
 pub use commit::ArtifactFacts;
+pub use deletion::{DeleteMode, DeleteTarget, DeletedQuery, DeletedRecord, Tombstone};
 pub use event::{CatalogChange, CatalogEvent, EventQuery};
 pub use memory::MemoryCatalog;
+pub use quota::{Quota, TenantUsage, Usage};
 pub use record::{
-    ArtifactQuery, ArtifactRecord, Begun, CatalogCursor, CatalogPage, DeleteTarget, DigestState, Intent,
-    NewIntent, Replica, StoredObject, Tombstone, VariantIdentity, VersionSelector,
+    ArtifactQuery, ArtifactRecord, Begun, CatalogCursor, CatalogPage, DigestState, Intent, NewIntent,
+    Replica, StoredObject, VariantIdentity, VersionSelector,
 };
 pub use utilization::{Utilization, UtilizationKey};
 
@@ -66,8 +70,9 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the artifact exists with another type, board or access class, or if the version id or the
-    /// versioned key was used before.
+    /// `InvalidInput` if the artifact exists with another type, board or access class, also if it is deleted and can be
+    /// restored, or if the version id or the versioned key was used before; `InsufficientStorage` if the tenant's quota
+    /// is used up, or has no room for the size that the intent tells.
     async fn begin(&self, intent: &NewIntent) -> Result<Begun>;
 
     /// Gives a write up at its provider and begins it at another, in one step: from then on `to` is the variant's
@@ -99,7 +104,9 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     ///
     /// `PreconditionFailed` if the intent was superseded or reaped; `AlreadyExists` if it was not to overwrite and
     /// another version was committed meanwhile; `InvalidInput` if the artifact was created meanwhile with another
-    /// type, board or access class. After the last two the intent still stands, until it is abandoned or reaped.
+    /// type, board or access class; `InsufficientStorage` if the tenant's quota has no room for it: the quota that the
+    /// catalog keeps for the tenant, else the one that the intent told. After these three the intent still stands,
+    /// until it is abandoned or reaped.
     async fn commit(
         &self,
         version: VersionId,
@@ -144,12 +151,35 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     /// Returns present versions, ordered by tenant, artifact and variant, a page at a time.
     async fn list(&self, query: &ArtifactQuery) -> Result<CatalogPage>;
 
-    /// Deletes records: readers no longer see them. Returns what was deleted now, whose bytes are to be removed next.
-    /// Nothing found is no error. Deleting a present version makes the newest one that is left the present one.
-    async fn tombstone(&self, target: &DeleteTarget, at: Timestamp) -> Result<Vec<Tombstone>>;
+    /// Deletes records: readers no longer see them. Nothing found is no error. Deleting a present version makes the newest
+    /// one that is left the present one.
+    ///
+    /// Returns what was deleted now. After a [final](DeleteMode::Final) deletion the bytes are to be removed next, and
+    /// also those of versions that had been deleted recoverably: they are returned too, except where the present version
+    /// is meant.
+    async fn tombstone(
+        &self,
+        target: &DeleteTarget,
+        mode: DeleteMode,
+        at: Timestamp,
+    ) -> Result<Vec<Tombstone>>;
 
-    /// Returns deleted versions whose bytes are not known to be gone, deleted before `before`. In the order of their
-    /// versions, those after `after`, at most `limit`.
+    /// Takes the last recoverable deletion back that concerns what is meant and whose time is not over at `at`: of all
+    /// versions that it deleted, as far as they are meant. What earlier deletions deleted stays deleted. The version with
+    /// the highest number is the present one then. Returns the records, by variant and number. Nothing found is no error;
+    /// no deleted version is the present one.
+    async fn restore(&self, target: &DeleteTarget, at: Timestamp) -> Result<Vec<ArtifactRecord>>;
+
+    /// Returns deleted versions that can be restored, in the order of their ids, a page at a time. Those whose time is
+    /// over, and which nobody expired yet, are among them.
+    async fn deleted(&self, query: &DeletedQuery) -> Result<Vec<DeletedRecord>>;
+
+    /// Makes recoverable deletions final whose time is over at `now`, at most `limit`, and returns how many it were. From
+    /// then on nobody can restore them, and [`Catalog::tombstones`] has them.
+    async fn expire_deleted(&self, now: Timestamp, limit: usize) -> Result<usize>;
+
+    /// Returns versions whose deletion is final and whose bytes are not known to be gone, deleted before `before`. In the
+    /// order of their versions, those after `after`, at most `limit`.
     async fn tombstones(
         &self,
         before: Timestamp,
@@ -157,11 +187,11 @@ pub trait Catalog: Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Tombstone>>;
 
-    /// Notes that a deleted version's bytes are gone. Idempotent.
+    /// Notes that the bytes of a version whose deletion is final are gone. Idempotent.
     async fn purge(&self, version: VersionId) -> Result<()>;
 
-    /// Returns changes of the records, oldest first, a page at a time: every commit, deletion and purge, each noted in
-    /// the transaction that made it. What was refused or is under way is not in it.
+    /// Returns changes of the records, oldest first, a page at a time: every commit, deletion, restoration and purge,
+    /// each noted in the transaction that made it. What was refused or is under way is not in it.
     ///
     /// An event that is not yet there when a later one is read never turns up before it afterwards, so that whoever
     /// goes on after the last number misses nothing.
@@ -177,6 +207,15 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     ///
     /// `PreconditionFailed` if another entry of the same number was acknowledged: then there are two histories.
     async fn advance_audit_head(&self, log: &str, head: &AuditHead) -> Result<AuditHead>;
+
+    /// Returns how much a tenant stores, and its own quota. A tenant that never stored anything uses nothing.
+    ///
+    /// What is used is counted in the transactions that change it: it is exact at any time, and costs one row.
+    async fn usage(&self, tenant: &TenantId) -> Result<TenantUsage>;
+
+    /// Gives a tenant a quota of its own, or with `None` the one that its writers tell. What is stored already stays, also
+    /// where it is more.
+    async fn set_quota(&self, tenant: &TenantId, quota: Option<Quota>) -> Result<()>;
 
     /// Counts what is stored, by provider, tenant and type: every version that is not deleted, old ones included, at
     /// each provider that has it. What a writer has under way and what a delete has left behind is not in it.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::Quota;
 use crate::checksum::{Checksum, Digest};
 use crate::error::{Error, Result};
 use crate::key::StorageKey;
@@ -80,6 +81,10 @@ pub struct NewIntent {
     pub now: Timestamp,
     /// Until when nobody else may take over.
     pub lease_until: Timestamp,
+    /// The size of the content, if it is known by now.
+    pub size_bytes: Option<u64>,
+    /// What the tenant may store, if the catalog keeps no quota of its own for it.
+    pub quota: Quota,
 }
 
 /// The answer to [`Catalog::begin`](crate::Catalog::begin).
@@ -170,6 +175,14 @@ pub struct Replica {
     pub verified_at: Option<Timestamp>,
 }
 
+impl Replica {
+    /// Returns the URL that names the place, `boards-storage://provider/key`; it serves nothing.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("boards-storage://{}/{}", self.provider, self.key)
+    }
+}
+
 /// One version of a variant, with the artifact's own facts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactRecord {
@@ -235,6 +248,14 @@ pub struct ArtifactQuery {
     pub artifact: Option<ArtifactId>,
     /// Only those whose user metadata has all these fields.
     pub user_metadata: BTreeMap<String, String>,
+    /// Only those of this access class.
+    pub access: Option<AccessClass>,
+    /// Only those whose content has this digest.
+    pub digest: Option<Digest>,
+    /// Only those whose present version was stored then or later.
+    pub created_from: Option<Timestamp>,
+    /// Only those whose present version was stored before.
+    pub created_before: Option<Timestamp>,
     /// Only those that a fallback holds: no replica is at home.
     pub displaced: bool,
     /// Only those after this one.
@@ -290,6 +311,34 @@ impl ArtifactQuery {
         self
     }
 
+    /// Lists only one access class.
+    #[must_use]
+    pub fn with_access(mut self, access: AccessClass) -> Self {
+        self.access = Some(access);
+        self
+    }
+
+    /// Lists only those with this content.
+    #[must_use]
+    pub fn with_digest(mut self, digest: Digest) -> Self {
+        self.digest = Some(digest);
+        self
+    }
+
+    /// Lists only those whose present version was stored at that time or later.
+    #[must_use]
+    pub fn with_created_from(mut self, time: Timestamp) -> Self {
+        self.created_from = Some(time);
+        self
+    }
+
+    /// Lists only those whose present version was stored before that time.
+    #[must_use]
+    pub fn with_created_before(mut self, time: Timestamp) -> Self {
+        self.created_before = Some(time);
+        self
+    }
+
     /// Lists only those that a fallback holds.
     #[must_use]
     pub fn with_displaced(mut self) -> Self {
@@ -324,33 +373,4 @@ pub struct CatalogPage {
     pub records: Vec<ArtifactRecord>,
     /// Where to go on; `None` on the last page.
     pub next: Option<CatalogCursor>,
-}
-
-/// What to delete.
-#[derive(Clone, Debug)]
-pub enum DeleteTarget {
-    /// Every variant of an artifact, all versions.
-    Artifact {
-        /// Whose.
-        tenant: TenantId,
-        /// Which.
-        artifact: ArtifactId,
-    },
-    /// All versions of a variant.
-    Variant(VariantIdentity),
-    /// One version.
-    Version(VariantIdentity, VersionSelector),
-}
-
-/// A deleted version whose bytes are to be removed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tombstone {
-    /// The version.
-    pub version: VersionId,
-    /// What it was a version of.
-    pub variant: VariantIdentity,
-    /// Where its bytes are, or were.
-    pub replicas: Vec<Replica>,
-    /// When it was deleted.
-    pub deleted_at: Timestamp,
 }

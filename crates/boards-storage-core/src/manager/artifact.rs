@@ -343,6 +343,10 @@ pub struct Deletion {
     /// How many of them still have bytes at a store that could not remove them now; they are removed later by
     /// [`StorageManager::reap`](crate::StorageManager::reap).
     pub bytes_pending: usize,
+    /// Until when it can be taken back, by [`StorageManager::restore_artifact`](crate::StorageManager::restore_artifact);
+    /// `None` if it is final.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recoverable_until: Option<Timestamp>,
 }
 
 impl Deletion {
@@ -353,12 +357,27 @@ impl Deletion {
     }
 }
 
+/// A deleted version of an artifact that can be restored.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct DeletedArtifact {
+    /// The artifact as it was, and will be again.
+    #[serde(flatten)]
+    pub reference: ArtifactReference,
+    /// When it was deleted.
+    pub deleted_at: Timestamp,
+    /// Until when it can be restored.
+    pub recoverable_until: Timestamp,
+}
+
 /// What was cleaned up after writers and deleters that did not finish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ReapReport {
     /// Unfinished writes whose bytes are gone now.
     pub intents: usize,
+    /// Deleted versions whose time to be restored is over since now.
+    pub expired: usize,
     /// Deleted versions whose bytes are gone now.
     pub tombstones: usize,
     /// Those that could not be cleaned up now.

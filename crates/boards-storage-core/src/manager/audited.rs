@@ -8,7 +8,7 @@ use futures_core::Stream;
 
 use super::{ArtifactLocator, ArtifactReference, NewArtifact, StorageManager};
 use crate::audit::{AuditEvent, AuditOperation, Recording, Settled};
-use crate::catalog::VersionSelector;
+use crate::catalog::{DeleteTarget, VersionSelector};
 use crate::content::ByteStream;
 use crate::download::Download;
 use crate::error::{Error, Result};
@@ -47,7 +47,26 @@ impl AuditEvent {
         self.tenant = Some(locator.tenant.clone());
         self.artifact = Some(locator.artifact.clone());
         self.variant = Some(locator.variant.clone());
-        match locator.version {
+        self.selecting(locator.version);
+    }
+
+    /// Notes what is to be deleted or restored.
+    pub(super) fn targeting(&mut self, target: &DeleteTarget) {
+        let (tenant, artifact) = target.artifact();
+        self.tenant = Some(tenant.clone());
+        self.artifact = Some(artifact.clone());
+        match target {
+            DeleteTarget::Artifact { .. } => {}
+            DeleteTarget::Variant(variant) => self.variant = Some(variant.variant.clone()),
+            DeleteTarget::Version(variant, version) => {
+                self.variant = Some(variant.variant.clone());
+                self.selecting(*version);
+            }
+        }
+    }
+
+    fn selecting(&mut self, version: VersionSelector) {
+        match version {
             VersionSelector::Current => {}
             VersionSelector::Number(number) => self.version_number = Some(number),
             VersionSelector::Id(id) => self.version = Some(id),

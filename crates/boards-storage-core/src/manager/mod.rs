@@ -10,8 +10,10 @@ mod fetch;
 mod health;
 mod inspect;
 mod place;
+mod quota;
 mod read;
 mod remove;
+mod restore;
 mod resumable;
 mod store;
 
@@ -23,7 +25,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::audit::AuditTrail;
-use crate::catalog::SharedCatalog;
+use crate::catalog::{Quota, SharedCatalog};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::layer::Stack;
@@ -39,8 +41,8 @@ use crate::transfer::{DownloaderSettings, UploaderSettings};
 use health::HealthBoard;
 
 pub use artifact::{
-    ArtifactLocator, ArtifactMetadata, ArtifactPage, ArtifactReference, Deletion, DownloadUrl, NewArtifact,
-    ReapReport,
+    ArtifactLocator, ArtifactMetadata, ArtifactPage, ArtifactReference, DeletedArtifact, Deletion,
+    DownloadUrl, NewArtifact, ReapReport,
 };
 pub use health::{CANARY_KEY_PREFIX, HealthOptions};
 pub use read::OpenOptions;
@@ -88,6 +90,11 @@ pub struct ManagerSettings {
     /// For how long the bytes of a write that went elsewhere may still arrive at the provider that it was given up at:
     /// until then the cleanup leaves them. 10 minutes by default.
     pub cleanup_delay: Duration,
+    /// For how long deleted artifacts can be restored. Zero by default: a deletion is final, and removes the bytes at
+    /// once.
+    pub keep_deleted: Duration,
+    /// How much each tenant may store that has no quota of its own in the catalog. No limit by default.
+    pub quota: Quota,
     /// How providers and catalog are watched.
     pub health: HealthSettings,
     /// How large content is sent.
@@ -111,6 +118,8 @@ impl ManagerSettings {
             lease: Duration::from_secs(30),
             resume_lease: Duration::from_hours(24),
             cleanup_delay: Duration::from_mins(10),
+            keep_deleted: Duration::ZERO,
+            quota: Quota::default(),
             health: HealthSettings::default(),
             uploader: UploaderSettings::default(),
             downloader: DownloaderSettings::default(),

@@ -429,7 +429,7 @@ impl StorageManager {
         })
     }
 
-    async fn references(&self, records: &[ArtifactRecord]) -> Result<Vec<ArtifactReference>> {
+    pub(super) async fn references(&self, records: &[ArtifactRecord]) -> Result<Vec<ArtifactReference>> {
         let mut references = Vec::with_capacity(records.len());
         for record in records {
             references.push(self.reference(record).await?);
@@ -439,9 +439,8 @@ impl StorageManager {
 
     pub(super) async fn reference(&self, record: &ArtifactRecord) -> Result<ArtifactReference> {
         let replica = record.primary();
-        let own = || format!("boards-storage://{}/{}", replica.provider, replica.key);
         if record.access != AccessClass::Public {
-            return Ok(ArtifactReference::new(record, own()));
+            return Ok(ArtifactReference::new(record, replica.url()));
         }
         // A record of a provider that is no longer configured can still be shown.
         let provider = self.provider(&replica.provider).ok();
@@ -449,7 +448,7 @@ impl StorageManager {
             .filter(|provider: &SharedProvider| provider.capabilities().has(Capability::PublicUrl))
         {
             Some(provider) => provider.public_url(&replica.key, &CallOptions::default()).await?,
-            None => own(),
+            None => replica.url(),
         };
         Ok(ArtifactReference::new(record, url))
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tracing::Instrument as _;
 
 use super::{ArtifactLocator, Deletion, ReapReport, StorageManager};
-use crate::audit::{AuditOperation, Recording};
+use crate::audit::AuditOperation;
 use crate::capabilities::Capability;
-use crate::catalog::{DeleteTarget, Intent, Tombstone, VersionSelector};
+use crate::catalog::{DeleteMode, DeleteTarget, Intent, Tombstone, VersionSelector};
 use crate::error::{ErrorKind, Result};
 use crate::key::StorageKey;
 use crate::metadata::WriteId;
@@ -23,6 +23,10 @@ const REAP_PAGE: usize = 100;
 impl StorageManager {
     /// Deletes an artifact: every variant, every version. Records go first, then bytes.
     ///
+    /// With [`ManagerSettings::keep_deleted`](crate::ManagerSettings::keep_deleted) the bytes stay for that long, and
+    /// [`StorageManager::restore_artifact`] takes the deletion back; [`StorageManager::purge_artifact`] does not wait.
+    /// Until then it counts for the tenant's quota.
+    ///
     /// # Errors
     ///
     /// What the catalog answers. Bytes that a store could not remove are counted, not an error: nobody sees them any
@@ -33,17 +37,12 @@ impl StorageManager {
         artifact: &ArtifactId,
         context: &CallContext,
     ) -> Result<Deletion> {
-        let context = self.context_of(context);
-        let mut recording = self.record_begin(AuditOperation::Delete, &context).await?;
-        recording.note(|event| {
-            event.tenant = Some(tenant.clone());
-            event.artifact = Some(artifact.clone());
-        });
         let target = DeleteTarget::Artifact {
             tenant: tenant.clone(),
             artifact: artifact.clone(),
         };
-        self.delete_recorded(&target, &context, recording).await
+        self.delete_recorded(AuditOperation::Delete, &target, self.delete_mode(), context)
+            .await
     }
 
     /// Deletes one variant: all its versions, or the one that the locator names by number or id.
@@ -56,24 +55,70 @@ impl StorageManager {
         locator: impl Into<ArtifactLocator>,
         context: &CallContext,
     ) -> Result<Deletion> {
-        let locator = locator.into();
-        let target = match locator.version {
-            VersionSelector::Current => DeleteTarget::Variant(locator.identity()),
-            version => DeleteTarget::Version(locator.identity(), version),
+        let target = target_of(locator.into());
+        self.delete_recorded(AuditOperation::Delete, &target, self.delete_mode(), context)
+            .await
+    }
+
+    /// Deletes an artifact for good, also what of it was deleted before and could be restored.
+    ///
+    /// # Errors
+    ///
+    /// As [`StorageManager::delete_artifact`].
+    pub async fn purge_artifact(
+        &self,
+        tenant: &TenantId,
+        artifact: &ArtifactId,
+        context: &CallContext,
+    ) -> Result<Deletion> {
+        let target = DeleteTarget::Artifact {
+            tenant: tenant.clone(),
+            artifact: artifact.clone(),
         };
-        let context = self.context_of(context);
-        let mut recording = self.record_begin(AuditOperation::Delete, &context).await?;
-        recording.note(|event| event.asked(&locator));
-        self.delete_recorded(&target, &context, recording).await
+        self.delete_recorded(AuditOperation::Purge, &target, DeleteMode::Final, context)
+            .await
+    }
+
+    /// Deletes one variant for good: all its versions, deleted ones too, or the one that the locator names by number or
+    /// id.
+    ///
+    /// # Errors
+    ///
+    /// As [`StorageManager::delete_artifact`].
+    pub async fn purge_variant(
+        &self,
+        locator: impl Into<ArtifactLocator>,
+        context: &CallContext,
+    ) -> Result<Deletion> {
+        let target = target_of(locator.into());
+        self.delete_recorded(AuditOperation::Purge, &target, DeleteMode::Final, context)
+            .await
+    }
+
+    /// How this manager deletes what it is not asked to purge.
+    fn delete_mode(&self) -> DeleteMode {
+        match self.inner.settings.keep_deleted {
+            Duration::ZERO => DeleteMode::Final,
+            keep => DeleteMode::Recoverable {
+                until: self.lease_from(self.inner.clock.now(), keep),
+            },
+        }
     }
 
     async fn delete_recorded(
         &self,
+        operation: AuditOperation,
         target: &DeleteTarget,
+        mode: DeleteMode,
         context: &CallContext,
-        recording: Recording,
     ) -> Result<Deletion> {
-        let deleted = self.delete(target, context).instrument(recording.span()).await;
+        let context = &self.context_of(context);
+        let mut recording = self.record_begin(operation, context).await?;
+        recording.note(|event| event.targeting(target));
+        let deleted = self
+            .delete(target, mode, context)
+            .instrument(recording.span())
+            .await;
         recording
             .end_with(deleted, |event, deletion| {
                 event.count = Some(deletion.versions as u64)
@@ -81,17 +126,26 @@ impl StorageManager {
             .await
     }
 
-    async fn delete(&self, target: &DeleteTarget, context: &CallContext) -> Result<Deletion> {
+    async fn delete(
+        &self,
+        target: &DeleteTarget,
+        mode: DeleteMode,
+        context: &CallContext,
+    ) -> Result<Deletion> {
         let dead = self
             .inner
             .catalog
-            .tombstone(target, self.inner.clock.now())
+            .tombstone(target, mode, self.inner.clock.now())
             .await?;
         failpoint!("manager::delete::tombstoned");
         let mut deletion = Deletion {
             versions: dead.len(),
-            bytes_pending: 0,
+            ..Deletion::default()
         };
+        if let DeleteMode::Recoverable { until } = mode {
+            deletion.recoverable_until = (!dead.is_empty()).then_some(until);
+            return Ok(deletion);
+        }
         for tombstone in &dead {
             if self.bury(tombstone, context).await.is_err() {
                 deletion.bytes_pending += 1;
@@ -116,7 +170,8 @@ impl StorageManager {
         self.inner.catalog.purge(tombstone.version).await
     }
 
-    /// Removes what writers and deleters that did not finish left behind: at most `limit` of each.
+    /// Removes what writers and deleters that did not finish left behind, and the bytes of what was deleted and can no
+    /// longer be restored: at most `limit` of each.
     /// What cannot be removed does not keep the rest waiting.
     ///
     /// Safe at any time and from any number of processes: only writes whose lease has ended and deletes older than a
@@ -156,6 +211,7 @@ impl StorageManager {
                 _ => break,
             }
         }
+        report.expired = catalog.expire_deleted(now, limit).await?;
         let before = now.checked_sub(TOMBSTONE_AGE).unwrap_or(now);
         let mut after = None;
         while report.tombstones < limit {
@@ -207,5 +263,13 @@ impl StorageManager {
             .delete(key, &DeleteOptions::default().with_context(context.clone()))
             .await
             .map(drop)
+    }
+}
+
+/// What a locator means to a deletion: without a version, all of them.
+pub(super) fn target_of(locator: ArtifactLocator) -> DeleteTarget {
+    match locator.version {
+        VersionSelector::Current => DeleteTarget::Variant(locator.identity()),
+        version => DeleteTarget::Version(locator.identity(), version),
     }
 }

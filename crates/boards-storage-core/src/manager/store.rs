@@ -57,7 +57,8 @@ impl StorageManager {
     /// # Errors
     ///
     /// `AlreadyExists`; `Rejected` for content that is too large or of a type that is not allowed; `Unsupported` for a
-    /// header that the provider's URLs would not serve; `InvalidInput` for malformed fields, an artifact of another
+    /// header that the provider's URLs would not serve; `InsufficientStorage` where the tenant's quota has no room, or a
+    /// store and its fallbacks are full; `InvalidInput` for malformed fields, an artifact of another
     /// type or board, a length that lies; `Corruption` if the bytes do not have the digest that was declared; what the
     /// provider and the catalog answer.
     pub async fn store_artifact(
@@ -145,7 +146,8 @@ impl StorageManager {
         let (route, content) = self.route(draft, content).await?;
         // A provider that is missing, or that cannot serve what is asked, is told before anything is reserved.
         let places = self.places(&route, draft.new.access, &draft.attributes)?;
-        let intent = self.new_intent(draft, route.provider, route.provider)?;
+        let size_bytes = content.length();
+        let intent = self.new_intent(draft, route.provider, route.provider, size_bytes)?;
         match self.inner.catalog.begin(&intent).await? {
             Begun::Started(intent) => {
                 failpoint!("manager::store::begun");
@@ -227,7 +229,13 @@ impl StorageManager {
         }
     }
 
-    fn new_intent(&self, draft: &Draft, home: &str, provider: &str) -> Result<NewIntent> {
+    fn new_intent(
+        &self,
+        draft: &Draft,
+        home: &str,
+        provider: &str,
+        size_bytes: Option<u64>,
+    ) -> Result<NewIntent> {
         let version = VersionId::fresh();
         let now = self.inner.clock.now();
         let key = |version| self.inner.settings.key_template.key(&draft.key_scope(version));
@@ -244,6 +252,8 @@ impl StorageManager {
             overwrite: draft.new.overwrite,
             now,
             lease_until: self.lease_from(now, self.inner.settings.lease),
+            size_bytes,
+            quota: self.inner.settings.quota,
         })
     }
 
@@ -316,7 +326,7 @@ impl StorageManager {
             "a write goes to a fallback"
         );
         failpoint!("manager::store::diverting");
-        let new = self.new_intent(draft, &places.home, &name)?;
+        let new = self.new_intent(draft, &places.home, &name, content.length())?;
         let cleanup_from = self.lease_from(new.now, self.inner.settings.cleanup_delay);
         let diverted = self
             .inner
@@ -344,10 +354,14 @@ impl StorageManager {
             .await;
         failpoint!("manager::store::committed");
         match committed {
+            // What the catalog refuses it did not write: somebody else's version, other facts, a quota.
             Err(error)
                 if matches!(
                     error.kind(),
-                    ErrorKind::PreconditionFailed | ErrorKind::AlreadyExists
+                    ErrorKind::PreconditionFailed
+                        | ErrorKind::AlreadyExists
+                        | ErrorKind::InsufficientStorage
+                        | ErrorKind::InvalidInput
                 ) =>
             {
                 let _ = self.discard(&work.intent, &work.draft.new.context).await;

@@ -5,13 +5,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 
-/// A length of time, written with units: hours, minutes, seconds, `ms`, `us` or `ns`.
+/// A length of time, written with units: weeks, days of 24 hours, hours, minutes, seconds, `ms`, `us` or `ns`.
 ///
 /// The forms are those of [jiff's friendly format](jiff::fmt::friendly), and ISO 8601 (`PT30S`). A number without a
 /// unit is refused, as is a negative one. In a JSON Schema, `x-minimum` and `x-maximum` bound it.
@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 ///
 /// assert_eq!(FriendlyDuration::parse("1m 30s")?.get(), Duration::from_secs(90));
 /// assert_eq!(FriendlyDuration::new(Duration::from_millis(250)).to_string(), "250ms");
+/// assert_eq!(FriendlyDuration::parse("7d")?.get(), Duration::from_hours(7 * 24));
 /// assert!(FriendlyDuration::parse("30").is_err());
 /// # Ok::<(), boards_storage_core::Error>(())
 /// ```
@@ -49,8 +50,9 @@ impl FriendlyDuration {
     ///
     /// `InvalidInput` if it has another form.
     pub fn parse(text: &str) -> Result<Self> {
-        text.parse::<SignedDuration>()
+        text.parse::<Span>()
             .ok()
+            .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok())
             .and_then(|signed| Duration::try_from(signed).ok())
             .map(Self)
             .ok_or_else(|| {

@@ -7,11 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::audit::AuditSettings;
+use super::duration::FriendlyDuration;
 use super::health::HealthSettings;
 use super::provider::{ProviderSettings, WrittenProvider};
 use super::resilience::ResilienceSettings;
 use super::size::ByteSize;
 use super::vocabulary::{ContentTypePattern, OneOrMany};
+use crate::catalog::Quota;
 use crate::options::AccessClass;
 use crate::protection::EncryptionDemand;
 use crate::scope::{ArtifactType, BoardId, TenantId};
@@ -62,6 +64,9 @@ pub struct StorageSettings {
     /// What may be stored.
     #[serde(default)]
     pub limits: LimitSettings,
+    /// What becomes of deleted artifacts.
+    #[serde(default)]
+    pub deletion: DeletionSettings,
     /// The shape of storage keys. Records keep the key they were stored under.
     #[serde(default)]
     pub key_template: KeyTemplate,
@@ -180,6 +185,43 @@ pub struct LimitSettings {
     pub size_max: Option<ByteSize>,
     /// The content types that are allowed, such as `image/*`; an empty list allows all.
     pub content_types: Vec<ContentTypePattern>,
+    /// How much each tenant may store that has no quota of its own (`boards-storage quota set`). Every version counts, and
+    /// what is deleted counts as long as it can be restored.
+    pub quota: QuotaSettings,
+}
+
+/// How much a tenant may store; without a field there is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct QuotaSettings {
+    /// The size of all content together, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_max: Option<ByteSize>,
+    /// The number of versions of all variants of all artifacts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objects_max: Option<u64>,
+}
+
+impl QuotaSettings {
+    /// Returns the quota.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        Quota {
+            bytes_max: self.bytes_max.map(ByteSize::bytes),
+            objects_max: self.objects_max,
+        }
+    }
+}
+
+/// What becomes of deleted artifacts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DeletionSettings {
+    /// For how long a deletion can be taken back (`boards-storage restore`), such as `30d`. Until then the bytes stay. By
+    /// default `0s`: a deletion is final, and removes the bytes at once.
+    pub keep: FriendlyDuration,
 }
 
 /// Whether calls are counted and measured.
@@ -226,6 +268,7 @@ impl StorageSettings {
             data_path: default_data_path(),
             catalog: CatalogSettings::default(),
             limits: LimitSettings::default(),
+            deletion: DeletionSettings::default(),
             key_template: KeyTemplate::default(),
             resilience: ResilienceSettings::default(),
             health: HealthSettings::default(),

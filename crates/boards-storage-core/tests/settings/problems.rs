@@ -106,7 +106,9 @@ fn unknown_fields_have_a_nearest_name_or_a_list() {
     );
     check_storage(
         "limits: {color: red}",
-        &["8:12: storage.limits.color: there is no such field; the fields are 'content_types', 'size_max'"],
+        &[
+            "8:12: storage.limits.color: there is no such field; the fields are 'content_types', 'quota', 'size_max'",
+        ],
     );
     check_storage(
         "routing_rules: [{condition: {artefact_type: video}, provider: local}]",

@@ -38,7 +38,8 @@ fn the_effective_settings_have_defaults_and_no_secrets() {
         })
     );
     assert_eq!(shown["catalog"], json!({"type": "sqlite"}));
-    assert_eq!(shown["limits"], json!({"content_types": []}));
+    assert_eq!(shown["limits"], json!({"content_types": [], "quota": {}}));
+    assert_eq!(shown["deletion"], json!({"keep": "0s"}));
     assert_eq!(shown["resilience"]["retry"]["attempts_max"], 3);
     assert_eq!(
         shown["resilience"]["timeout"],

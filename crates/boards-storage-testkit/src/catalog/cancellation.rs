@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use boards_storage_core::{Begun, DeleteTarget, NewIntent, Result, VersionSelector};
+use boards_storage_core::{Begun, DeleteMode, DeleteTarget, NewIntent, Result, VersionSelector};
 
 use super::case::{Case, LEASE_SECONDS, at, identity, intent, intent_of, later, numbers, object, overwrite};
 
@@ -83,9 +83,17 @@ async fn a_dropped_deletion_leaves_one_of_two_states(case: Case) -> Result<()> {
         let name = format!("a{round}");
         case.store_versions(&name, 2).await?;
         let target = DeleteTarget::Variant(identity(&name));
-        let answer = cut_short(2 * usual, case.catalog.tombstone(&target, at(0))).await?;
+        let answer = cut_short(
+            2 * usual,
+            case.catalog.tombstone(&target, DeleteMode::Final, at(0)),
+        )
+        .await?;
         // A call that was dropped may still be carried out; another one settles it.
-        let rest = case.second.tombstone(&target, at(0)).await?.len();
+        let rest = case
+            .second
+            .tombstone(&target, DeleteMode::Final, at(0))
+            .await?
+            .len();
         assert!(rest == 0 || rest == 2, "both versions are deleted or none");
         if answer.is_some() {
             assert_eq!(rest, 0, "what was acknowledged is deleted");

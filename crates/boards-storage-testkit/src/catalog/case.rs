@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use boards_storage_core::{
     AccessClass, ArtifactId, ArtifactQuery, ArtifactRecord, ArtifactType, Begun, CatalogCursor, Checksum,
-    ContentType, DeleteTarget, Digest, DigestAlgorithm, DigestState, ETag, Error, ErrorKind, Intent,
-    NewIntent, ObjectAttributes, Result, SharedCatalog, StorageKey, StoredObject, TenantId, VariantIdentity,
-    VariantName, VersionId, VersionSelector,
+    ContentType, DeleteMode, DeleteTarget, Digest, DigestAlgorithm, DigestState, ETag, Error, ErrorKind,
+    Intent, NewIntent, ObjectAttributes, Result, SharedCatalog, StorageKey, StoredObject, TenantId,
+    VariantIdentity, VariantName, VersionId, VersionSelector,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -100,7 +100,7 @@ impl Case {
         };
         Ok(self
             .catalog
-            .tombstone(&target, at(0))
+            .tombstone(&target, DeleteMode::Final, at(0))
             .await?
             .into_iter()
             .map(|dead| dead.version)
@@ -172,6 +172,8 @@ pub(crate) fn intent_of(variant: VariantIdentity) -> NewIntent {
         overwrite: false,
         now: at(0),
         lease_until: at(LEASE_SECONDS),
+        size_bytes: None,
+        quota: boards_storage_core::Quota::default(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The record: every field of it, and who may write it.
 
 use boards_storage_core::{
-    AccessClass, ArtifactRecord, ArtifactType, BoardId, DigestState, ErrorKind, NewIntent, ObjectAttributes,
-    Result, StoredObject, VariantIdentity, VersionId, VersionSelector,
+    AccessClass, ArtifactRecord, ArtifactType, BoardId, DeleteMode, DeleteTarget, DigestState, ErrorKind,
+    NewIntent, ObjectAttributes, Result, StoredObject, VariantIdentity, VersionId, VersionSelector,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -209,8 +209,8 @@ async fn times_are_the_same_in_every_answer(case: Case) -> Result<()> {
         record.created_at <= odd && odd.duration_since(record.created_at) < SignedDuration::from_micros(1)
     );
     assert_eq!(case.present("b").await?, Some(record));
-    let target = boards_storage_core::DeleteTarget::Variant(new.variant);
-    let dead = case.catalog.tombstone(&target, odd).await?;
+    let target = DeleteTarget::Variant(new.variant);
+    let dead = case.catalog.tombstone(&target, DeleteMode::Final, odd).await?;
     assert_eq!(case.catalog.tombstones(at(1), None, 10).await?, dead);
     Ok(())
 }

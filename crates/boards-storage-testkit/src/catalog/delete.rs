@@ -1,8 +1,8 @@
 //! Deletion: what readers no longer see, what takes its place, and what is left to clean up.
 
 use boards_storage_core::{
-    AccessClass, ArtifactQuery, ArtifactType, DeleteTarget, ErrorKind, NewIntent, Result, TenantId,
-    VersionId, VersionSelector,
+    AccessClass, ArtifactQuery, ArtifactType, DeleteMode, DeleteTarget, ErrorKind, NewIntent, Result,
+    TenantId, VersionId, VersionSelector,
 };
 
 use super::case::{
@@ -36,7 +36,7 @@ async fn delete_version(case: &Case, artifact: &str, selector: VersionSelector) 
     let target = DeleteTarget::Version(identity(artifact), selector);
     Ok(case
         .catalog
-        .tombstone(&target, at(0))
+        .tombstone(&target, DeleteMode::Final, at(0))
         .await?
         .into_iter()
         .map(|dead| dead.version)
@@ -70,7 +70,7 @@ async fn a_tombstone_says_where_the_bytes_are(case: Case) -> Result<()> {
     let record = case.catalog.commit(new.version, &rich_object(), at(1)).await?;
     let dead = case
         .catalog
-        .tombstone(&DeleteTarget::Variant(identity("a")), at(7))
+        .tombstone(&DeleteTarget::Variant(identity("a")), DeleteMode::Final, at(7))
         .await?;
     assert_eq!(dead.len(), 1);
     assert_eq!(
@@ -106,7 +106,7 @@ async fn a_variant_is_deleted_alone(case: Case) -> Result<()> {
     case.store(&intent_of(thumbnail.clone())).await?;
     let dead = case
         .catalog
-        .tombstone(&DeleteTarget::Variant(identity("a")), at(0))
+        .tombstone(&DeleteTarget::Variant(identity("a")), DeleteMode::Final, at(0))
         .await?;
     assert_eq!(dead.len(), 3);
     assert_eq!(case.present("a").await?, None);
@@ -168,7 +168,7 @@ async fn nothing_to_delete_is_no_error(case: Case) -> Result<()> {
     assert_eq!(case.delete("a").await?, []);
     assert_eq!(
         case.catalog
-            .tombstone(&DeleteTarget::Variant(identity("a")), at(0))
+            .tombstone(&DeleteTarget::Variant(identity("a")), DeleteMode::Final, at(0))
             .await?,
         []
     );
@@ -260,12 +260,21 @@ async fn a_tenant_deletes_only_its_own(case: Case) -> Result<()> {
         tenant: tenant("third"),
         artifact: artifact_id("a"),
     };
-    assert_eq!(case.catalog.tombstone(&target, at(0)).await?, []);
+    assert_eq!(
+        case.catalog.tombstone(&target, DeleteMode::Final, at(0)).await?,
+        []
+    );
     let target = DeleteTarget::Artifact {
         tenant: TenantId::default(),
         artifact: artifact_id("a"),
     };
-    assert_eq!(case.catalog.tombstone(&target, at(0)).await?.len(), 1);
+    assert_eq!(
+        case.catalog
+            .tombstone(&target, DeleteMode::Final, at(0))
+            .await?
+            .len(),
+        1
+    );
     assert_eq!(
         case.catalog.find(&other, VersionSelector::Current).await?,
         Some(record)
@@ -278,7 +287,11 @@ async fn tombstones_are_those_before_a_time(case: Case) -> Result<()> {
         let name = format!("a{second}");
         case.store(&intent(&name)).await?;
         case.catalog
-            .tombstone(&DeleteTarget::Variant(identity(&name)), at(second))
+            .tombstone(
+                &DeleteTarget::Variant(identity(&name)),
+                DeleteMode::Final,
+                at(second),
+            )
             .await?;
     }
     for (before, count) in [(0, 0), (1, 0), (2, 1), (3, 2), (4, 3)] {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use boards_storage_core::{
-    ArtifactQuery, ArtifactRecord, CatalogChange, CatalogEvent, DeleteTarget, ErrorKind, EventQuery, Result,
-    SharedCatalog, VariantIdentity, VersionSelector,
+    ArtifactQuery, ArtifactRecord, CatalogChange, CatalogEvent, DeleteMode, DeleteTarget, ErrorKind,
+    EventQuery, Result, SharedCatalog, VariantIdentity, VersionSelector,
 };
 
 use super::case::{
@@ -185,15 +185,29 @@ async fn pages_go_on_where_they_ended(case: Case) -> Result<()> {
 /// The present records, as who knows nothing but the events would have them.
 fn replay(events: &[CatalogEvent]) -> Vec<ArtifactRecord> {
     let mut versions = BTreeMap::<VariantIdentity, BTreeMap<u64, ArtifactRecord>>::new();
+    let mut deleted = Vec::new();
     for event in events {
         match &event.change {
             CatalogChange::Committed { record } => {
                 let of_variant = versions.entry(record.variant.clone()).or_default();
                 of_variant.insert(record.number, (**record).clone());
             }
-            CatalogChange::Deleted { version, variant } => {
+            CatalogChange::Deleted { version, variant, .. } => {
                 let of_variant = versions.entry(variant.clone()).or_default();
-                of_variant.retain(|_, record| record.version != *version);
+                of_variant.retain(|_, record| {
+                    if record.version == *version {
+                        deleted.push(record.clone());
+                    }
+                    record.version != *version
+                });
+            }
+            CatalogChange::Restored { version, variant } => {
+                let back = deleted
+                    .iter()
+                    .rfind(|record| record.version == *version)
+                    .expect("it was deleted before");
+                let of_variant = versions.entry(variant.clone()).or_default();
+                of_variant.insert(back.number, back.clone());
             }
             CatalogChange::Purged { .. } => {}
         }
@@ -215,11 +229,18 @@ async fn a_replay_gives_the_records(case: Case) -> Result<()> {
     case.delete("c").await?;
     case.store(&overwrite("c")).await?;
     let newest_of_a = DeleteTarget::Version(identity("a"), VersionSelector::Current);
-    case.catalog.tombstone(&newest_of_a, at(1)).await?;
+    case.catalog
+        .tombstone(&newest_of_a, DeleteMode::Final, at(1))
+        .await?;
     case.delete("b").await?;
+    case.store_versions("d", 2).await?;
+    let d = DeleteTarget::Variant(identity("d"));
+    let mode = DeleteMode::Recoverable { until: at(9) };
+    case.catalog.tombstone(&d, mode, at(1)).await?;
+    case.catalog.restore(&d, at(2)).await?;
     let listed = case.list_all(&ArtifactQuery::default(), 10).await?;
     assert_eq!(replay(&all(&case, &EventQuery::default()).await?), listed);
-    assert_eq!(listed.len(), 2);
+    assert_eq!(listed.len(), 3);
     Ok(())
 }
 

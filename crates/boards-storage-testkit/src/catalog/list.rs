@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use boards_storage_core::{
-    ArtifactQuery, ArtifactRecord, ArtifactType, BoardId, CatalogCursor, NewIntent, ObjectAttributes, Result,
-    TenantId, VariantIdentity,
+    AccessClass, ArtifactQuery, ArtifactRecord, ArtifactType, BoardId, CatalogCursor, NewIntent,
+    ObjectAttributes, Result, TenantId, VariantIdentity,
 };
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -19,6 +19,7 @@ super::catalog_tests! { "list" {
     only_present_versions_are_listed
     filters_choose_and_combine
     user_metadata_chooses
+    access_digest_and_time_choose
     pages_of_every_size_give_the_same
     a_page_that_is_just_full_is_the_last
     limits_are_kept_at_their_edges
@@ -226,6 +227,69 @@ async fn user_metadata_chooses(case: Case) -> Result<()> {
     assert_eq!(case.list_all(&with("tag", "old"), 10).await?.len(), 1);
     case.store(&overwrite("a")).await?;
     assert_eq!(case.list_all(&with("tag", "old"), 10).await?.len(), 0);
+    Ok(())
+}
+
+async fn access_digest_and_time_choose(case: Case) -> Result<()> {
+    for (second, name, access) in [
+        (1, "a", AccessClass::Public),
+        (2, "b", AccessClass::Private),
+        (3, "c", AccessClass::Public),
+        (4, "d", AccessClass::Temporary),
+    ] {
+        let new = NewIntent {
+            access,
+            ..intent(name)
+        };
+        case.start(&new).await?;
+        case.catalog
+            .commit(new.version, &object(name), at(second))
+            .await?;
+    }
+    let again = NewIntent {
+        access: AccessClass::Public,
+        ..overwrite("c")
+    };
+    case.start(&again).await?;
+    case.catalog.commit(again.version, &object("a"), at(5)).await?;
+    let any = ArtifactQuery::default;
+    let digest_of = |content: &str| object(content).digest;
+    let cases = [
+        (any().with_access(AccessClass::Public), "a c"),
+        (any().with_access(AccessClass::Authenticated), ""),
+        (any().with_digest(digest_of("a")), "a c"),
+        (any().with_digest(digest_of("c")), ""),
+        (any().with_digest(digest_of("nothing")), ""),
+        (any().with_created_from(at(2)), "b c d"),
+        (any().with_created_before(at(2)), "a"),
+        (any().with_created_from(at(2)).with_created_before(at(5)), "b d"),
+        (
+            any().with_created_from(at(5)).with_access(AccessClass::Public),
+            "c",
+        ),
+        (
+            ArtifactQuery::of_tenant(tenant("other")).with_digest(digest_of("a")),
+            "",
+        ),
+        (
+            ArtifactQuery::of_tenant(TenantId::default()).with_access(AccessClass::Private),
+            "b",
+        ),
+        (
+            any().with_access(AccessClass::Public).with_digest(digest_of("a")),
+            "a c",
+        ),
+    ];
+    for (query, expected) in cases {
+        for size in [1, 10] {
+            let found = case.list_all(&query, size).await?;
+            assert_eq!(
+                artifacts(&found).join(" "),
+                expected,
+                "{query:?} by pages of {size}"
+            );
+        }
+    }
     Ok(())
 }
 

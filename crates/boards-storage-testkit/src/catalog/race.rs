@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use boards_storage_core::{
-    Begun, DeleteTarget, ErrorKind, NewIntent, Result, SharedCatalog, VersionSelector,
+    Begun, DeleteMode, DeleteTarget, ErrorKind, NewIntent, Result, SharedCatalog, VersionSelector,
 };
 use tokio::task::JoinSet;
 
@@ -195,7 +195,7 @@ async fn each_version_is_deleted_once(case: Case) -> Result<()> {
             1 => DeleteTarget::Version(identity("a"), VersionSelector::Current),
             _ => DeleteTarget::Version(identity("a"), VersionSelector::Number(index as u64)),
         };
-        catalog.tombstone(&target, at(0)).await
+        catalog.tombstone(&target, DeleteMode::Final, at(0)).await
     })
     .await?;
     let deleted: Vec<_> = answers.into_iter().flatten().map(|dead| dead.version).collect();
@@ -213,7 +213,7 @@ async fn readers_always_see_one_present_version(case: Case) -> Result<()> {
             writer.begin(&new).await?;
             writer.commit(new.version, &object("x"), at(0)).await?;
             let target = DeleteTarget::Version(identity("a"), VersionSelector::Current);
-            writer.tombstone(&target, at(0)).await?;
+            writer.tombstone(&target, DeleteMode::Final, at(0)).await?;
         }
         Ok(())
     });

@@ -1,6 +1,6 @@
 //! How much is stored: every version that is not deleted, by provider, tenant and type.
 
-use boards_storage_core::{DeleteTarget, NewIntent, Result, StoredObject, VersionSelector};
+use boards_storage_core::{DeleteMode, DeleteTarget, NewIntent, Result, StoredObject, VersionSelector};
 
 use super::case::{Case, artifact_type, at, identity, intent, intent_of, object, overwrite, tenant};
 
@@ -90,7 +90,7 @@ async fn old_versions_count_and_deleted_ones_do_not(case: Case) -> Result<()> {
     store(&case, &intent("b"), 1000).await?;
     assert_eq!(rows(&case).await?, ["main default image 4 1111"]);
     let second = DeleteTarget::Version(identity("a"), VersionSelector::Number(2));
-    let dead = case.catalog.tombstone(&second, at(1)).await?;
+    let dead = case.catalog.tombstone(&second, DeleteMode::Final, at(1)).await?;
     assert_eq!(rows(&case).await?, ["main default image 3 1101"]);
     for tombstone in dead {
         case.catalog.purge(tombstone.version).await?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use boards_storage::prelude::*;
 use boards_storage::{
     AuditEvent, AuditLookups, AuditOperation, AuditOptions, AuditOutcome, CallContext, Capability,
-    EventQuery, FileDownloadOptions, ManagerSettings, OperationKind, PresignDownloadOptions, Principal,
-    ResumableOptions, SignedMethod, StoreState,
+    DeleteMode, DeleteTarget, DeletedQuery, EventQuery, FileDownloadOptions, ManagerSettings, OperationKind,
+    PresignDownloadOptions, Principal, ResumableOptions, SignedMethod, StoreState,
 };
 use boards_storage_testkit::{MemoryAudit, MemoryProvider, Step};
 use futures_util::StreamExt;
@@ -18,7 +18,7 @@ use crate::world::{World, check_kind, image, in_pieces, locate, stream};
 const NO_OPERATIONS: [&str; 3] = ["check_health", "close", "metrics"];
 
 /// Which operation each of the manager's methods is.
-const METHODS: [(&str, AuditOperation); 15] = [
+const METHODS: [(&str, AuditOperation); 22] = [
     ("store_artifact", AuditOperation::Store),
     ("store_artifact_resumable", AuditOperation::Store),
     ("abandon_store", AuditOperation::Abandon),
@@ -33,6 +33,13 @@ const METHODS: [(&str, AuditOperation); 15] = [
     ("list_events", AuditOperation::Events),
     ("delete_artifact", AuditOperation::Delete),
     ("delete_variant", AuditOperation::Delete),
+    ("purge_artifact", AuditOperation::Purge),
+    ("purge_variant", AuditOperation::Purge),
+    ("restore_artifact", AuditOperation::Restore),
+    ("restore_variant", AuditOperation::Restore),
+    ("list_deleted", AuditOperation::ListDeleted),
+    ("tenant_usage", AuditOperation::Usage),
+    ("set_quota", AuditOperation::SetQuota),
     ("reap", AuditOperation::Reap),
 ];
 
@@ -92,9 +99,43 @@ async fn call(world: &World, method: &str) -> Result<()> {
             assert!(deletion.existed());
         }
         "delete_variant" => assert!(manager.delete_variant(locate("b"), &context).await?.existed()),
+        "purge_artifact" => {
+            let (tenant, artifact) = (TenantId::default(), ArtifactId::parse("c")?);
+            assert!(
+                manager
+                    .purge_artifact(&tenant, &artifact, &context)
+                    .await?
+                    .existed()
+            );
+        }
+        "purge_variant" => assert!(manager.purge_variant(locate("d"), &context).await?.existed()),
+        "restore_artifact" => {
+            let (tenant, artifact) = (TenantId::default(), ArtifactId::parse("e")?);
+            delete_recoverably(world, "e").await?;
+            drop(manager.restore_artifact(&tenant, &artifact, &context).await?);
+        }
+        "restore_variant" => {
+            delete_recoverably(world, "e").await?;
+            drop(manager.restore_variant(locate("e"), &context).await?);
+        }
+        "list_deleted" => drop(manager.list_deleted(&DeletedQuery::default()).await?),
+        "tenant_usage" => drop(manager.tenant_usage(&TenantId::default()).await?),
+        "set_quota" => manager.set_quota(&TenantId::default(), None, &context).await?,
         "reap" => drop(manager.reap(10).await?),
         unknown => panic!("nothing calls {unknown}: add it here"),
     }
+    Ok(())
+}
+
+/// Deletes as a manager that keeps deleted artifacts does.
+async fn delete_recoverably(world: &World, artifact: &str) -> Result<()> {
+    let target = DeleteTarget::Variant(locate(artifact).identity());
+    let until = jiff::Timestamp::MAX;
+    let (catalog, mode) = (world.manager.catalog(), DeleteMode::Recoverable { until });
+    let dead = catalog
+        .tombstone(&target, mode, jiff::Timestamp::UNIX_EPOCH)
+        .await?;
+    assert_eq!(dead.len(), 1);
     Ok(())
 }
 
@@ -133,7 +174,7 @@ fn only(sink: &MemoryAudit) -> AuditEvent {
 #[tokio::test(start_paused = true)]
 async fn every_operation_writes_exactly_one_event() {
     let (world, sink) = audited();
-    for id in ["a", "b"] {
+    for id in ["a", "b", "c", "d", "e"] {
         world.put(image(id), "bytes").await.expect("stored");
     }
     let mut seen = BTreeSet::new();

@@ -6,6 +6,7 @@ mod audit_failure;
 mod audit_log;
 mod audit_processes;
 mod build;
+mod deletion;
 mod fallback;
 mod health;
 mod lifecycle;

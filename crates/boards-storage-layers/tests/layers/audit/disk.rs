@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use boards_storage_core::{
     ArtifactQuery, ArtifactRecord, AuditHead, AuditSink, Begun, Catalog, CatalogEvent, CatalogPage,
-    DeleteTarget, Error, ErrorKind, EventQuery, Intent, MemoryCatalog, NewIntent, Result, StorageKey,
-    StoredObject, Tombstone, Utilization, UtilizationKey, VariantIdentity, VersionId, VersionSelector,
-    async_trait,
+    DeleteMode, DeleteTarget, DeletedQuery, DeletedRecord, Error, ErrorKind, EventQuery, Intent,
+    MemoryCatalog, NewIntent, Quota, Result, StorageKey, StoredObject, TenantId, TenantUsage, Tombstone,
+    Utilization, UtilizationKey, VariantIdentity, VersionId, VersionSelector, async_trait,
 };
 use boards_storage_layers::JsonlSink;
 use jiff::Timestamp;
@@ -50,7 +50,12 @@ pass_on! {
     async fn find_by_key(&self, key: &StorageKey) -> Result<Option<ArtifactRecord>>;
     async fn versions(&self, variant: &VariantIdentity) -> Result<Vec<ArtifactRecord>>;
     async fn list(&self, query: &ArtifactQuery) -> Result<CatalogPage>;
-    async fn tombstone(&self, target: &DeleteTarget, at: Timestamp) -> Result<Vec<Tombstone>>;
+    async fn tombstone(&self, target: &DeleteTarget, mode: DeleteMode, at: Timestamp) -> Result<Vec<Tombstone>>;
+    async fn restore(&self, target: &DeleteTarget, at: Timestamp) -> Result<Vec<ArtifactRecord>>;
+    async fn deleted(&self, query: &DeletedQuery) -> Result<Vec<DeletedRecord>>;
+    async fn expire_deleted(&self, now: Timestamp, limit: usize) -> Result<usize>;
+    async fn usage(&self, tenant: &TenantId) -> Result<TenantUsage>;
+    async fn set_quota(&self, tenant: &TenantId, quota: Option<Quota>) -> Result<()>;
     async fn tombstones(&self, before: Timestamp, after: Option<VersionId>, limit: usize) -> Result<Vec<Tombstone>>;
     async fn purge(&self, version: VersionId) -> Result<()>;
     async fn events(&self, query: &EventQuery) -> Result<Vec<CatalogEvent>>;

@@ -144,6 +144,7 @@ impl Check {
         agree::names(&self.named, &self.validation)?;
         let sniffed = sniff::sniff(head);
         self.check_pickle_bytes(head, &sniffed)?;
+        self.check_stored_name(&sniffed, head)?;
         let text = self.text_family(&sniffed);
         if head.is_empty() && is_whole {
             return self.judge_empty(text);
@@ -205,14 +206,34 @@ impl Check {
         if self.settings.allow_pickle {
             return Ok(());
         }
-        let name = self.validation.file_name.as_deref().unwrap_or_default();
-        if pickle::is_pickle_name(name) {
+        let names = [&self.validation.file_name, &self.validation.stored_name];
+        if names
+            .into_iter()
+            .flatten()
+            .any(|name| pickle::is_pickle_name(name))
+        {
             return Err(pickle::refused("the file name is that of a pickle"));
         }
         if self.named.declared == Some(Family::Pickle) {
             return Err(pickle::refused("the content is declared as a pickle"));
         }
         Ok(())
+    }
+
+    /// Holds the content against the name that it is stored under, too, if it had another.
+    fn check_stored_name(&self, sniffed: &Sniffed, head: &[u8]) -> Result<(), Reason> {
+        if self.validation.file_name.is_none() || self.validation.stored_name.is_none() {
+            return Ok(());
+        }
+        let mut stored = self.validation.clone();
+        stored.file_name = None;
+        let named = Named::of(&stored);
+        agree::names(&named, &stored)?;
+        if head.is_empty() {
+            Ok(())
+        } else {
+            agree::bytes(&named, sniffed)
+        }
     }
 
     fn check_pickle_bytes(&self, head: &[u8], sniffed: &Sniffed) -> Result<(), Reason> {

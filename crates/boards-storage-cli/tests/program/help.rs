@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 28] = [
     "",
     "put",
     "get",
@@ -28,6 +28,12 @@ const COMMANDS: [&str; 22] = [
     "audit tail",
     "audit query",
     "stats",
+    "scan",
+    "rescan",
+    "quarantine",
+    "quarantine ls",
+    "quarantine release",
+    "quarantine rm",
 ];
 
 #[test]

@@ -19,3 +19,4 @@ mod process;
 mod settings;
 mod stats;
 mod store;
+mod validation;

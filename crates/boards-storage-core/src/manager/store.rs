@@ -30,6 +30,7 @@ use crate::routing::{Route, RouteDecision, RouteQuery, RouteSize};
 use crate::scope::{ArtifactId, Extension, VariantFile, VersionId};
 use crate::template::{ArtifactScope, KeyScope, TemporaryScope};
 use crate::transfer::{UploadState, Uploader};
+use crate::validation::{Inspected, Validation};
 
 /// The name of the object metadata that holds the record, from which a lost catalog is rebuilt.
 const RECORD_METADATA: &str = "boards-storage-artifact";
@@ -54,9 +55,14 @@ impl StorageManager {
     /// hands out URLs of such an artifact, and would not serve a disposition, an encoding, a language or a cache control
     /// that was asked for, is the artifact refused.
     ///
+    /// With an [`Inspector`](crate::Inspector), the first 64 KiB are judged before anything is reserved, and the rest while
+    /// it is sent. What is rejected leaves nothing behind; what is quarantined is an error too, and its bytes are kept where
+    /// only [`StorageManager::list_quarantined`] finds them.
+    ///
     /// # Errors
     ///
-    /// `AlreadyExists`; `Rejected` for content that is too large or of a type that is not allowed; `Unsupported` for a
+    /// `AlreadyExists`; `Rejected` for content that is too large, of a type that is not allowed, or refused by the
+    /// inspector, whose reason is the error's code; `Unsupported` for a
     /// header that the provider's URLs would not serve; `InvalidInput` for malformed fields, an artifact of another
     /// type or board, a length that lies; `Corruption` if the bytes do not have the digest that was declared; what the
     /// provider and the catalog answer.
@@ -93,6 +99,13 @@ impl StorageManager {
         if let Some(declared) = draft.new.digest {
             content = UploadOptions::default().with_digest(declared).guard(content)?;
         }
+        let (content, inspected) = match self.inspect(draft, content).await {
+            Ok(inspected) => inspected,
+            Err(error) => {
+                self.give_up_left(resumable, &error, &draft.new.context).await;
+                return Err(error);
+            }
+        };
         let inspection = Inspection::default();
         let content = inspection
             .observe(content, self.inner.settings.size_bytes_max)
@@ -112,6 +125,7 @@ impl StorageManager {
                 provider: self.provider(&intent.provider)?,
                 intent,
                 inspection: &inspection,
+                inspected: inspected.as_ref(),
                 keeper,
                 existing: existing.as_ref(),
             })
@@ -209,7 +223,7 @@ impl StorageManager {
     }
 
     /// Chooses the way. A stream of unknown length is read as far as a size rule needs it.
-    async fn route(&self, draft: &Draft, content: Content) -> Result<(Route<'_>, Content)> {
+    pub(super) async fn route(&self, draft: &Draft, content: Content) -> Result<(Route<'_>, Content)> {
         let max = self.inner.settings.routing_buffer_bytes_max;
         let mut buffer = Buffer::new(content);
         loop {
@@ -230,7 +244,10 @@ impl StorageManager {
     fn new_intent(&self, draft: &Draft, home: &str, provider: &str) -> Result<NewIntent> {
         let version = VersionId::fresh();
         let now = self.inner.clock.now();
-        let key = |version| self.inner.settings.key_template.key(&draft.key_scope(version));
+        let key = |version| {
+            let key = self.inner.settings.key_template.key(&draft.key_scope(version))?;
+            self.check_no_quarantine(&key).map(|()| key)
+        };
         Ok(NewIntent {
             version,
             variant: draft.variant.clone(),
@@ -265,11 +282,19 @@ impl StorageManager {
         let object = loop {
             let sent = self.send(&work, content.clone(), state.take()).await;
             failpoint!("manager::store::sent");
-            let error = match sent {
-                Ok(object) => break object,
+            let judged = self.judge_end(&work, &content).await;
+            let error = match (sent, judged) {
+                (Ok(object), Ok(())) => break object,
+                // What a store made of the refusal is not what the sender should hear.
+                (_, Err(refusal)) => {
+                    work.abort(context).await;
+                    let _ = self.discard(&work.intent, context).await;
+                    let _ = work.forget().await;
+                    return Err(refusal);
+                }
                 // The parts that are there are worth more than a place elsewhere.
-                Err(error) if work.is_kept() => return Err(error),
-                Err(error) => error,
+                (Err(error), Ok(())) if work.is_kept() => return Err(error),
+                (Err(error), Ok(())) => error,
             };
             match self.divert(&work, &mut places, &content, error).await {
                 Ok(elsewhere) => work = elsewhere,
@@ -374,6 +399,7 @@ impl StorageManager {
             intent,
             provider,
             inspection,
+            inspected: _,
             keeper,
             existing: _,
         } = work;
@@ -431,7 +457,10 @@ impl StorageManager {
         let capabilities = provider.capabilities();
         let mut options = UploadOptions::default()
             .with_context(draft.new.context.clone())
-            .with_attributes(kept(capabilities, &draft.attributes));
+            .with_attributes(kept(
+                capabilities,
+                &self.served(draft.attributes.clone(), draft.new.access),
+            ));
         if capabilities.has(Capability::UserMetadata) {
             options.attributes = options
                 .attributes
@@ -531,11 +560,13 @@ async fn read_to_compare(
 }
 
 /// One write from its intent on.
-struct Work<'a> {
-    draft: &'a Draft,
-    intent: Intent,
+pub(super) struct Work<'a> {
+    pub(super) draft: &'a Draft,
+    pub(super) intent: Intent,
     provider: SharedProvider,
     inspection: &'a Inspection,
+    /// What the inspector says of the content, if there is one.
+    pub(super) inspected: Option<&'a Inspected>,
     keeper: Option<&'a Arc<Keeper>>,
     /// The present version, if there is one.
     existing: Option<&'a ArtifactRecord>,
@@ -545,6 +576,16 @@ impl Work<'_> {
     /// Says whether the write can be gone on with later.
     fn is_kept(&self) -> bool {
         self.keeper.is_some_and(|keeper| keeper.is_kept())
+    }
+
+    /// Removes the parts of a refused upload, as far as they were kept to go on with.
+    async fn abort(&self, context: &CallContext) {
+        let kept = self.keeper.filter(|_| self.is_kept());
+        if let Some(upload) = kept.and_then(|keeper| keeper.upload()) {
+            // What cannot be aborted now expires at the store.
+            let call = CallOptions::default().with_context(context.clone());
+            let _ = self.provider.abort_upload(&upload, &call).await;
+        }
     }
 
     async fn forget(&self) -> Result<()> {
@@ -609,6 +650,7 @@ impl Draft {
             variant: file.name.clone(),
         };
         let attributes = new.attributes.clone().with_content_type(content_type.clone());
+        manager.check_disposition(&attributes)?;
         Ok(Self {
             new,
             variant,
@@ -617,6 +659,23 @@ impl Draft {
             file,
             has_own_content_type,
         })
+    }
+
+    pub(super) fn artifact(&self) -> &ArtifactId {
+        &self.variant.artifact
+    }
+
+    /// What an inspector is told. A content type that follows from the extension says no more than that.
+    pub(super) fn validation(&self) -> Validation {
+        let mut validation = Validation::new(self.new.artifact_type.clone());
+        validation
+            .content_type
+            .clone_from(&self.new.attributes.content_type);
+        validation.file_name.clone_from(&self.new.file_name);
+        let extension = self.new.file.extension.as_ref();
+        validation.stored_name =
+            extension.map(|extension| format!("{}.{}", self.new.file.name, extension.as_str()));
+        validation
     }
 
     fn key_scope(&self, version: Option<VersionId>) -> KeyScope {

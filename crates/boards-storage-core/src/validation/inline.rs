@@ -78,11 +78,17 @@ impl InlinePolicy {
     #[must_use]
     pub fn disposition(&self, content_type: &ContentType) -> Disposition {
         let is_allowed = self.allowed.iter().any(|pattern| pattern.matches(content_type));
-        if is_allowed && !is_active(content_type.essence()) {
+        if is_allowed && !Self::is_active(content_type) {
             Disposition::Inline
         } else {
             Disposition::Attachment
         }
+    }
+
+    /// Returns whether a browser may run code that stands in content of this type: such content is never inline.
+    #[must_use]
+    pub fn is_active(content_type: &ContentType) -> bool {
+        is_active(content_type.essence())
     }
 }
 

@@ -55,8 +55,10 @@ pub struct Validation {
     pub artifact_type: ArtifactType,
     /// The declared content type.
     pub content_type: Option<ContentType>,
-    /// The file name, or what has its extension.
+    /// The file name that it had.
     pub file_name: Option<String>,
+    /// The file name that it is stored under, where that has an extension of its own.
+    pub stored_name: Option<String>,
     /// The declared length in bytes.
     pub length: Option<u64>,
 }
@@ -69,6 +71,7 @@ impl Validation {
             artifact_type,
             content_type: None,
             file_name: None,
+            stored_name: None,
             length: None,
         }
     }
@@ -87,6 +90,13 @@ impl Validation {
         self
     }
 
+    /// Sets the file name that it is stored under.
+    #[must_use]
+    pub fn with_stored_name(mut self, name: impl Into<String>) -> Self {
+        self.stored_name = Some(name.into());
+        self
+    }
+
     /// Sets the declared length in bytes.
     #[must_use]
     pub fn with_length(mut self, length: u64) -> Self {
@@ -94,10 +104,12 @@ impl Validation {
         self
     }
 
-    /// Returns the last extension of the file name, in lower case and without its dot.
+    /// Returns the last extension of the file name, or else of the name that it is stored under, in lower case and without
+    /// its dot.
     #[must_use]
     pub fn extension(&self) -> Option<String> {
-        let name = self.file_name.as_deref()?.rsplit(['/', '\\']).next()?;
+        let name = self.file_name.as_deref().or(self.stored_name.as_deref())?;
+        let name = name.rsplit(['/', '\\']).next()?;
         let (_, extension) = name.rsplit_once('.')?;
         (!extension.is_empty()).then(|| extension.to_ascii_lowercase())
     }

@@ -114,7 +114,7 @@ impl ClamAv {
                 None => Ok(Box::new(TcpStream::connect(&self.address).await?) as Box<dyn Connection>),
             }
         });
-        self.in_time(connected.await, "connect")
+        self.in_time(connected.await, "be reached")
     }
 
     /// Unwraps a step: an error of time, or one of the connection.
@@ -126,7 +126,7 @@ impl ClamAv {
                 .with_source(source)),
             Err(_) => Err(self.error(
                 ErrorKind::Timeout,
-                &format!("did not {what} within {:?}", self.timeout),
+                &format!("could not {what} within {:?}", self.timeout),
             )),
         }
     }
@@ -153,7 +153,7 @@ impl ClamAv {
             }
         };
         let read = timeout(self.timeout, read).await;
-        self.in_time(read, "answer")?;
+        self.in_time(read, "give its answer")?;
         let text = answer.split(|byte| *byte == 0).next().unwrap_or_default();
         Ok(String::from_utf8_lossy(text).trim().to_owned())
     }

@@ -1,5 +1,7 @@
 //! The validator: one policy, made of what the other files check.
 
+use std::sync::Arc;
+
 use boards_storage_core::{
     ArtifactType, ContentCheck, ContentFacts, ContentType, ContentVerdict, Findings, Reason, ReasonKind,
     TypeSettings, Validation, ValidationSettings, Validator,
@@ -45,7 +47,7 @@ use crate::{image, limits, markup, pickle};
 /// ```
 #[derive(Clone, Debug)]
 pub struct ContentValidator {
-    settings: ValidationSettings,
+    settings: Arc<ValidationSettings>,
 }
 
 impl ContentValidator {
@@ -53,7 +55,7 @@ impl ContentValidator {
     #[must_use]
     pub fn new(settings: &ValidationSettings) -> Self {
         Self {
-            settings: settings.clone(),
+            settings: Arc::new(settings.clone()),
         }
     }
 }
@@ -64,7 +66,7 @@ impl Validator for ContentValidator {
         let type_settings = self.settings.types.get(validation.artifact_type.name());
         Box::new(Check {
             type_settings: type_settings.cloned().unwrap_or_default(),
-            settings: self.settings.clone(),
+            settings: Arc::clone(&self.settings),
             validation: validation.clone(),
             named,
             facts: ContentFacts::default(),
@@ -77,7 +79,7 @@ impl Validator for ContentValidator {
 
 /// One reading of content.
 struct Check {
-    settings: ValidationSettings,
+    settings: Arc<ValidationSettings>,
     type_settings: TypeSettings,
     validation: Validation,
     named: Named,

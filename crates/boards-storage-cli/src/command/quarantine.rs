@@ -181,7 +181,9 @@ fn list(output: &mut Output, entries: &[QuarantinedContent]) -> Result<()> {
             entry.id.to_string(),
             entry.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             entry.reason.kind.name().to_owned(),
-            size_cell(output, entry.size_bytes),
+            entry
+                .size_bytes
+                .map_or_else(|| "-".to_owned(), |size| size_cell(output, size)),
             entry.tenant.to_string(),
             entry.artifact_type.to_string(),
             entry.artifact.to_string(),

@@ -6,6 +6,7 @@
 mod artifact;
 mod attributes;
 mod audited;
+mod buffer;
 mod fetch;
 mod health;
 mod inspect;

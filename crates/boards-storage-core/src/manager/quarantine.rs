@@ -48,8 +48,8 @@ pub struct QuarantinedContent {
     pub at: Timestamp,
     /// Why it is here.
     pub reason: Reason,
-    /// The number of bytes.
-    pub size_bytes: u64,
+    /// The number of bytes; `None` while they are on their way, or if they never came.
+    pub size_bytes: Option<u64>,
     /// Whose it is.
     pub tenant: TenantId,
     /// The artifact that it was to be.
@@ -130,20 +130,24 @@ impl StorageManager {
         let (id, tenant) = (VersionId::fresh(), &draft.new.tenant);
         let prefix = &self.inner.settings.quarantine_prefix;
         let key = quarantine_key(prefix, tenant, id, QuarantinePart::Content)?;
-        let size_bytes = self.fill(draft, &provider, source, &key).await?;
-        let entry = draft.entry(id, self.inner.clock.now(), reason, size_bytes);
-        let text = serde_json::to_vec(&entry).map_err(|source| {
-            Error::new(
-                ErrorKind::Storage,
-                "the entry of the quarantine cannot be written",
-            )
-            .with_source(source)
-        })?;
         let entry_key = quarantine_key(prefix, tenant, id, QuarantinePart::Entry)?;
-        let options = UploadOptions::default().with_context(draft.new.context.clone());
-        if let Err(error) = provider.upload(&entry_key, Content::from(text), &options).await {
-            let delete = DeleteOptions::default().with_context(draft.new.context.clone());
-            let _ = provider.delete(&key, &delete).await;
+        let mut entry = draft.entry(id, self.inner.clock.now(), reason);
+        // The entry comes first, so that nothing lies here that is not listed.
+        let context = &draft.new.context;
+        write_entry(&provider, &entry_key, &entry, context).await?;
+        let filled = self.fill(draft, &provider, source, &key).await;
+        let written = match filled {
+            Ok(size_bytes) => {
+                entry.size_bytes = Some(size_bytes);
+                write_entry(&provider, &entry_key, &entry, context).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            let delete = DeleteOptions::default().with_context(context.clone());
+            for key in [&key, &entry_key] {
+                let _ = provider.delete(key, &delete).await;
+            }
             return Err(error);
         }
         tracing::warn!(quarantine.id = %id, reason = reason.kind.name(), "content is kept in quarantine");
@@ -368,7 +372,7 @@ impl StorageManager {
         let prefix = &self.inner.settings.quarantine_prefix;
         let key = quarantine_key(prefix, &entry.tenant, entry.id, QuarantinePart::Content)?;
         let options = DownloadOptions::default().with_context(context.clone());
-        Ok(Content::from_factory(Some(entry.size_bytes), move || {
+        Ok(Content::from_factory(entry.size_bytes, move || {
             let (provider, key, options) = (Arc::clone(&provider), key.clone(), options.clone());
             Box::pin(async move {
                 let outcome = provider.download(&key, &options).await?;
@@ -405,6 +409,26 @@ impl StorageManager {
     }
 }
 
+async fn write_entry(
+    provider: &SharedProvider,
+    key: &StorageKey,
+    entry: &QuarantinedContent,
+    context: &CallContext,
+) -> Result<()> {
+    let text = serde_json::to_vec(entry).map_err(|source| {
+        Error::new(
+            ErrorKind::Storage,
+            "the entry of the quarantine cannot be written",
+        )
+        .with_source(source)
+    })?;
+    let options = UploadOptions::default().with_context(context.clone());
+    provider
+        .upload(key, Content::from(text), &options)
+        .await
+        .map(drop)
+}
+
 fn no_place() -> Error {
     Error::configuration("no provider of the route keeps what is not public from those who ask without us")
         .with_help("declare `protection: {reach: private}` of one that does")
@@ -412,7 +436,7 @@ fn no_place() -> Error {
 
 impl Draft {
     /// What the quarantine keeps beside the bytes.
-    fn entry(&self, id: VersionId, at: Timestamp, reason: &Reason, size_bytes: u64) -> QuarantinedContent {
+    fn entry(&self, id: VersionId, at: Timestamp, reason: &Reason) -> QuarantinedContent {
         let new = &self.new;
         let extension = new.file.extension.as_ref();
         let file = match extension {
@@ -424,7 +448,7 @@ impl Draft {
             provider: String::new(),
             at,
             reason: reason.clone(),
-            size_bytes,
+            size_bytes: None,
             tenant: new.tenant.clone(),
             artifact: self.artifact().clone(),
             artifact_type: new.artifact_type.clone(),

@@ -16,7 +16,10 @@ use super::verdict::{
     ContentCheck, ContentFacts, ContentVerdict, Findings, Reason, ReasonKind, SharedValidator, Validation,
 };
 use crate::content::{ByteStream, Content};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How much of bytes in memory is judged at a time.
+const SLICE_SIZE_BYTES: usize = 256 * 1024;
 
 /// The one policy on every way in: a validator, a scanner, or both.
 ///
@@ -127,36 +130,14 @@ impl Inspector {
         validation.length = content.length().or(validation.length);
         let end = End::default();
         if let Some(bytes) = content.as_bytes() {
-            let mut stream = self.inspect_stream(&validation, content.open().await?);
-            let mut refused = None;
-            while let Some(piece) = stream.next().await {
-                if let Err(error) = piece {
-                    refused = Some(error);
-                    break;
-                }
-            }
-            let findings = stream.findings();
-            return match (findings, refused) {
-                (Some(findings), _) => {
-                    end.set(Some(findings.clone()));
-                    Ok(Inspected {
-                        content,
-                        head: findings,
-                        end,
-                        is_whole: true,
-                    })
-                }
-                (None, Some(error)) => Err(error),
-                (None, None) => {
-                    let head = self.inspect_head(&validation, bytes, bytes.len() < HEAD_SIZE_BYTES);
-                    Ok(Inspected {
-                        content,
-                        head,
-                        end,
-                        is_whole: true,
-                    })
-                }
-            };
+            let head = self.inspect_bytes(&validation, bytes).await?;
+            end.set(Some(head.clone()));
+            return Ok(Inspected {
+                content,
+                head,
+                end,
+                is_whole: true,
+            });
         }
         let (head, is_whole, content) = read_head(content).await?;
         let head = self.inspect_head(&validation, &head, is_whole);
@@ -171,6 +152,24 @@ impl Inspector {
             end,
             is_whole: false,
         })
+    }
+
+    /// Judges bytes, a slice at a time, so that other tasks have their turn.
+    async fn inspect_bytes(&self, validation: &Validation, bytes: &Bytes) -> Result<Findings> {
+        let slices: Vec<Result<Bytes>> = (0..bytes.len())
+            .step_by(SLICE_SIZE_BYTES)
+            .map(|start| Ok(bytes.slice(start..bytes.len().min(start + SLICE_SIZE_BYTES))))
+            .collect();
+        let mut stream = self.inspect_stream(validation, Box::pin(futures_util::stream::iter(slices)));
+        while let Some(slice) = stream.next().await {
+            if let (Err(error), None) = (slice, stream.findings()) {
+                return Err(error);
+            }
+            tokio::task::yield_now().await;
+        }
+        stream
+            .findings()
+            .ok_or_else(|| Error::new(ErrorKind::Storage, "the content was not judged to its end"))
     }
 
     /// Judges a stream while it flows. What is rejected ends with `Rejected` as soon as it is known; what is quarantined

@@ -41,7 +41,7 @@ fn sound() -> Vec<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn the_size_of_pieces_never_changes_the_verdict(index in 0_usize..1000, size in 1_usize..300) {

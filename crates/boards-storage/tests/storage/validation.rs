@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use boards_storage::prelude::*;
 use boards_storage::{
     ArtifactQuery, ByteStream, CallContext, Capability, HEAD_SIZE_BYTES, Inspector, Journal, ManagerSettings,
-    PresignDownloadOptions, QuarantinedContent, ReasonKind, RefusedContent, Rescan, ResumableOptions,
-    ScanFailure, ScanMode, ScanOutcome, ScanPolicy, ScanSettings, Scanner, SharedScanner, StoreState,
-    ValidationSettings,
+    OperationKind, PresignDownloadOptions, QuarantinedContent, ReasonKind, RefusedContent, Rescan,
+    ResumableOptions, ScanFailure, ScanMode, ScanOutcome, ScanPolicy, ScanSettings, Scanner, SharedScanner,
+    StoreState, ValidationSettings,
 };
 use boards_storage_testkit::samples::{Hostile, eicar, gif, hostile, png, safetensors};
-use boards_storage_testkit::{MemoryBuilder, MemoryProvider};
+use boards_storage_testkit::{MemoryBuilder, MemoryProvider, Step};
 use bytes::Bytes;
 use futures_util::StreamExt;
 
@@ -61,7 +61,9 @@ fn checked(settings: &ValidationSettings) -> World {
 fn checked_over(settings: &ValidationSettings, memory: MemoryBuilder) -> World {
     let mut manager = ManagerSettings::new("main");
     manager.inline = Some(settings.inline_policy());
-    manager.uploader.single_bytes_max = 1 << 20;
+    manager.uploader.single_bytes_max = 128 << 10;
+    manager.uploader.part_size_bytes = 64 << 10;
+    manager.uploader.concurrency = 1;
     let mut world = World::with(manager, memory);
     let validator = boards_storage_validation::ContentValidator::new(settings);
     let inspector = Inspector::default().with_validator(Arc::new(validator));
@@ -157,11 +159,7 @@ async fn sound_content_is_stored_as_ever() {
 
 /// A text that is none behind its first 64 KiB, and that goes in parts.
 fn spoiled_late() -> Vec<u8> {
-    spoiled_after(12 << 20)
-}
-
-fn spoiled_after(length: usize) -> Vec<u8> {
-    let mut bytes = vec![b'a'; length];
+    let mut bytes = vec![b'a'; 1 << 20];
     let last = bytes.len() - 1;
     bytes[last] = 0xFF;
     assert!(last > HEAD_SIZE_BYTES);
@@ -214,7 +212,7 @@ async fn a_resumable_upload_that_is_refused_keeps_no_parts_and_no_state() {
     let new = NewArtifact::new(ArtifactType::Text).with_file_name("a.txt");
     let stored = world
         .manager
-        .store_artifact_resumable(new, again(&spoiled_after(48 << 20)), &options)
+        .store_artifact_resumable(new, again(&spoiled_late()), &options)
         .await;
     check_kind(stored, ErrorKind::Rejected);
     check_nothing_left(&world).await;
@@ -222,6 +220,65 @@ async fn a_resumable_upload_that_is_refused_keeps_no_parts_and_no_state() {
     assert!(states.iter().any(Option::is_some), "it went in parts");
     assert_eq!(states.last(), Some(&None), "the state is forgotten");
     assert_eq!(world.memory.pending_uploads(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_resumed_with_refused_content_is_given_up() {
+    let mut world = World::with(
+        {
+            let mut settings = ManagerSettings::new("main");
+            settings.uploader.single_bytes_max = 128 << 10;
+            settings.uploader.part_size_bytes = 64 << 10;
+            settings
+        },
+        MemoryProvider::builder().without(&[Capability::StreamingUpload]),
+    );
+    let journal = Arc::new(Kept::default());
+    let options = ResumableOptions::new(Arc::clone(&journal) as Arc<_>);
+    let denied = Step::FailBefore(Error::new(ErrorKind::AccessDenied, "no"));
+    world.script.push(OperationKind::CompleteUpload, denied);
+    let new = || NewArtifact::new(ArtifactType::Image).with_file_name("a.png");
+    let content = vec![0; 1 << 20];
+    let stored = world
+        .manager
+        .store_artifact_resumable(new(), content.clone(), &options)
+        .await;
+    check_kind(stored, ErrorKind::AccessDenied);
+    let states = journal.0.lock().expect("not poisoned").clone();
+    let state = states
+        .iter()
+        .rev()
+        .find_map(Option::clone)
+        .expect("it went in parts");
+    assert_eq!(world.memory.pending_uploads(), 1);
+    let validator = boards_storage_validation::ContentValidator::new(&ValidationSettings::default());
+    let inspector = Inspector::default().with_validator(Arc::new(validator));
+    world.manager = world.manager.with_inspector(inspector);
+    let options = options.with_state(state);
+    let stored = world
+        .manager
+        .store_artifact_resumable(new(), content, &options)
+        .await;
+    check_kind(stored, ErrorKind::Rejected);
+    assert_eq!(world.memory.pending_uploads(), 0);
+    assert_eq!(journal.0.lock().expect("not poisoned").last(), Some(&None));
+    check_nothing_left(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quarantine_that_cannot_be_filled_leaves_nothing() {
+    let settings = ValidationSettings::default().with_on_mismatch(RefusedContent::Quarantine);
+    let world = checked(&settings);
+    for after in [0, 1] {
+        for _ in 0..after {
+            world.script.push(OperationKind::Upload, Step::Pass);
+        }
+        let full = Step::FailBefore(Error::new(ErrorKind::InsufficientStorage, "the disk is full"));
+        world.script.push(OperationKind::Upload, full);
+        let error = check_kind(world.put(image("a"), gif()).await, ErrorKind::Rejected);
+        assert!(error.to_string().contains("could not be kept"), "{error}");
+        check_nothing_left(&world).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,7 +295,7 @@ async fn what_is_quarantined_is_found_only_there() {
         assert!(error.to_string().contains(&entry.id.to_string()), "{error}");
         assert_eq!(
             (entry.reason.kind, entry.size_bytes),
-            (ReasonKind::TypeMismatch, gif().len() as u64)
+            (ReasonKind::TypeMismatch, Some(gif().len() as u64))
         );
         assert_eq!(entry.attributes.user_metadata["prompt"], "a cat");
         check_kind(world.read(locate("a")).await, ErrorKind::NotFound);
@@ -269,11 +326,11 @@ async fn what_is_wrong_at_the_end_is_moved_to_the_quarantine() {
         let error = check_kind(world.put(new, content).await, ErrorKind::Rejected);
         let entries = quarantined(&world).await;
         assert_eq!(entries.len(), 1, "{error}");
-        assert_eq!(entries[0].size_bytes, 12 << 20);
+        assert_eq!(entries[0].size_bytes, Some(1 << 20));
         assert_eq!(world.objects_after_reaping().await, 2);
         let context = CallContext::default();
         let released = world.manager.release_quarantined(&entries[0], &context).await;
-        assert_eq!(released.expect("released").size, 12 << 20);
+        assert_eq!(released.expect("released").size, 1 << 20);
         assert_eq!(world.read(locate("a")).await.expect("read"), spoiled_late());
         assert_eq!(quarantined(&world).await.len(), 0);
         assert_eq!(world.memory.objects(), 1);

@@ -15,13 +15,22 @@ pub(crate) struct Named {
 impl Named {
     pub(crate) fn of(validation: &Validation) -> Self {
         let declared = validation.content_type.as_ref();
-        Self {
+        let mut named = Self {
             declared: declared.and_then(|declared| Family::of_type(declared.essence())),
             by_extension: validation
                 .extension()
                 .map(|extension| Family::of_extension(&extension))
                 .unwrap_or_default(),
+        };
+        // Where an extension stands for two things, such as `.ts`, the type was guessed from it.
+        if named.by_extension.len() > 1
+            && named
+                .declared
+                .is_some_and(|declared| named.by_extension.contains(&declared))
+        {
+            named.declared = None;
         }
+        named
     }
 
     /// The family that the names agree on: the declared one, or else the only one of the extension.

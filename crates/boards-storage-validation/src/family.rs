@@ -123,6 +123,11 @@ impl Family {
                 ("audio", "aiff" | "aif" | "aifc") => Self::Aiff,
                 ("audio", "midi" | "mid" | "sp-midi") => Self::Midi,
                 ("audio", "amr" | "amr-wb") => Self::Amr,
+                // Lists of media are text, which may name any file or server.
+                (
+                    "audio" | "video",
+                    "mpegurl" | "scpls" | "ms-wax" | "ms-wvx" | "ms-wmx" | "ms-asx" | "pn-realaudio",
+                ) => Self::Text,
                 ("image", _) => Self::OtherImage,
                 ("video" | "audio", _) => Self::OtherMedia,
                 _ => return None,
@@ -147,7 +152,8 @@ impl Family {
             | "chrome-extension" => Self::Zip,
             _ if plain.starts_with("openxmlformats-officedocument")
                 || plain.starts_with("oasis.opendocument")
-                || plain.ends_with("+zip") =>
+                || plain.ends_with("+zip")
+                || plain.starts_with("ms-package.3dmanufacturing") =>
             {
                 Self::Zip
             }
@@ -299,7 +305,7 @@ impl Family {
         self == Self::Svg || self.category() == Category::Text
     }
 
-    /// Says whether two names may stand for the same bytes.
+    /// Says whether bytes, or a name, of the other family may go by this name.
     pub(crate) fn agrees(self, other: Self) -> bool {
         let plain = |family: Self| matches!(family, Self::Text | Self::Json | Self::JsonLines | Self::Script);
         self == other
@@ -309,6 +315,15 @@ impl Family {
                 (self, other),
                 (Self::Pickle, Self::Zip) | (Self::Zip, Self::Pickle)
             )
+            || self.covers(other)
+    }
+
+    /// Says whether a vague name may stand for another family: the raw formats of cameras are TIFF files, too.
+    fn covers(self, other: Self) -> bool {
+        matches!(
+            (self, other.category()),
+            (Self::OtherImage, Category::Image) | (Self::OtherMedia, Category::Media)
+        )
     }
 
     /// The name for messages.

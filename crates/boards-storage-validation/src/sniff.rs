@@ -97,6 +97,10 @@ fn iso_brand(head: &[u8]) -> Option<Family> {
     }
     let size = u32::from_be_bytes(head.get(..4)?.try_into().ok()?) as usize;
     let brands = head.get(8..size.clamp(12, 512).min(head.len()))?;
+    if brands.starts_with(b"crx ") {
+        // A camera's raw format, which the libraries know.
+        return None;
+    }
     let is_image = brands.chunks_exact(4).enumerate().any(|(index, brand)| {
         // The second is a version, not a brand.
         index != 1

@@ -263,7 +263,8 @@ impl Check {
             None => {
                 let is_text = self.validation.artifact_type == ArtifactType::Text
                     && sniffed.families.is_empty()
-                    && self.named.by_extension.is_empty();
+                    && (self.named.by_extension.is_empty()
+                        || self.named.by_extension.contains(&Family::Text));
                 is_text.then_some(Family::Text)
             }
         }

@@ -193,6 +193,9 @@ impl StorageManager {
     /// Returns a URL by which the bytes can be fetched without credentials: the public one of a public artifact, a
     /// signed one of a private or temporary artifact.
     ///
+    /// With an [`InlinePolicy`](crate::InlinePolicy), a signed URL of a type that may not be inline serves an attachment, as
+    /// far as the provider can say so.
+    ///
     /// # Errors
     ///
     /// `NotFound`; `AccessDenied` for an `authenticated` artifact; `Rejected` if an inline disposition is asked for a type

@@ -53,6 +53,10 @@ impl Format for Iso {
             };
         }
         let kind = [header[4], header[5], header[6], header[7]];
+        if self.has_needed && header.iter().all(|byte| *byte == 0) {
+            // Some writers end with zeros.
+            return Ok(Next::Rest);
+        }
         if !kind
             .iter()
             .all(|byte| (0x20..=0x7E).contains(byte) || *byte == 0xA9)

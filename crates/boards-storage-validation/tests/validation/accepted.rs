@@ -164,6 +164,21 @@ fn table() -> Vec<(ArtifactType, &'static str, &'static str, Vec<u8>)> {
         (TEXT, "application/yaml", "a.yaml", text("a: 1\n")),
         (
             TEXT,
+            "video/vnd.dlna.mpeg-tts",
+            "main.ts",
+            text("export const a = 1;"),
+        ),
+        (TEXT, "", "main.ts", text("export const a = 1;")),
+        (IMAGE, "image/x-adobe-dng", "a.dng", tiff()),
+        (VIDEO, "video/mp4", "a.mp4", [&mp4()[..], &[0; 16]].concat()),
+        (
+            OTHER,
+            "application/vnd.ms-package.3dmanufacturing-3dmodel+xml",
+            "a.3mf",
+            zip(&[("3D/3dmodel.model", b"<model/>")]),
+        ),
+        (
+            TEXT,
             "text/x-python",
             "a.py",
             text("#!/usr/bin/env python3\nimport os\n"),

@@ -197,6 +197,20 @@ fn wrong_artifacts(table: &mut Table) {
     table.add("text as image", IMAGE, NOTHING, &b"hello"[..], TypeMismatch);
     table.add("bytes as image", IMAGE, OCTETS, vec![0x17; 100], TypeMismatch);
     table.add("PDF as image", IMAGE, NOTHING, pdf(), TypeMismatch);
+    table.add(
+        "a playlist as video",
+        VIDEO,
+        NOTHING,
+        &b"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\nhttp://169.254.169.254/\n"[..],
+        TypeMismatch,
+    );
+    table.add(
+        "a playlist as audio",
+        AUDIO,
+        ("audio/x-mpegurl", "a.m3u"),
+        &b"#EXTM3U\nfile:///etc/passwd\n"[..],
+        TypeMismatch,
+    );
     table.add("WAV as image", IMAGE, NOTHING, wav(), TypeMismatch);
     table.add("a program as image", IMAGE, NOTHING, LINUX_PROGRAM, TypeMismatch);
     table.add("PNG as video", VIDEO, PNG, png(), TypeMismatch);

@@ -206,6 +206,10 @@ impl Scanner for ClamAv {
         "clamav"
     }
 
+    fn size_bytes_max(&self) -> Option<u64> {
+        Some(self.size_max)
+    }
+
     async fn scan(&self, mut stream: ByteStream) -> Result<ScanOutcome> {
         let mut connection = self.connect().await?;
         let broken = self.feed(&mut *connection, &mut stream).await?;

@@ -163,6 +163,17 @@ impl StorageBuilder {
 
     /// Sets what content must be, instead of what the settings say. Without both, the default policy holds:
     /// [`ValidationSettings::off`] checks nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boards_storage::{RefusedContent, Storage, StorageBuilder, ValidationSettings};
+    ///
+    /// fn keeping(builder: StorageBuilder) -> StorageBuilder {
+    ///     builder.validation(ValidationSettings::default().with_on_mismatch(RefusedContent::Quarantine))
+    /// }
+    /// # let _ = keeping(Storage::builder());
+    /// ```
     #[must_use]
     pub fn validation(mut self, validation: ValidationSettings) -> Self {
         self.validation = Some(validation);

@@ -85,6 +85,40 @@ fn each_hostile_input_is_a_clear_error_and_leaves_nothing() {
 }
 
 #[test]
+fn hostile_names_are_refused_and_leave_nothing() {
+    let place = Place::checked();
+    place.write("a.png", png());
+    let names = [
+        "..",
+        "../x",
+        "/etc/passwd",
+        "a/../../x",
+        "..\\x",
+        "C:\\x",
+        "a\nb",
+        "",
+        "a/b",
+    ];
+    for option in ["--variant", "--artifact", "--tenant", "--board"] {
+        for name in names {
+            let said = place.run_words(["put", "a.png", "--type", "image", option, name]);
+            assert!(
+                [2, 6].contains(&said.code),
+                "{option} {name:?}: {} {}",
+                said.code,
+                said.out
+            );
+            assert!(!said.err.contains("panicked"), "{}", said.err);
+        }
+    }
+    for tenant in ["temp", "quarantine", ".boards-storage"] {
+        let said = place.run_words(["put", "a.png", "--type", "image", "--tenant", tenant]);
+        assert!([2, 6].contains(&said.code), "{tenant}: {}", said.code);
+    }
+    check_nothing_stored(&place);
+}
+
+#[test]
 fn a_refusal_says_what_was_expected_and_what_to_do() {
     let place = Place::checked();
     place.write("cat.png", gif());

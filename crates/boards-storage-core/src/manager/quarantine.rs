@@ -273,6 +273,22 @@ impl StorageManager {
     ///
     /// `Configuration` without a scanner; what the scanner, the provider and
     /// [`StorageManager::store_artifact`] answer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boards_storage_core::{CallContext, Rescan, Result, StorageManager};
+    ///
+    /// async fn rescan_all(manager: &StorageManager) -> Result<()> {
+    ///     let context = CallContext::default();
+    ///     for entry in manager.list_quarantined(&context).await? {
+    ///         if let Rescan::Released(reference) = manager.rescan(&entry, &context).await? {
+    ///             println!("{} is available as {}", entry.id, reference.artifact_id);
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub async fn rescan(&self, entry: &QuarantinedContent, context: &CallContext) -> Result<Rescan> {
         let context = self.context_of(context);
         let scanner = self.scanner()?;
@@ -307,6 +323,16 @@ impl StorageManager {
     /// # Errors
     ///
     /// What the provider and [`StorageManager::store_artifact`] answer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boards_storage_core::{ArtifactReference, CallContext, QuarantinedContent, Result, StorageManager};
+    ///
+    /// async fn overrule(manager: &StorageManager, entry: &QuarantinedContent) -> Result<ArtifactReference> {
+    ///     manager.release_quarantined(entry, &CallContext::default()).await
+    /// }
+    /// ```
     pub async fn release_quarantined(
         &self,
         entry: &QuarantinedContent,
@@ -343,6 +369,20 @@ impl StorageManager {
     /// # Errors
     ///
     /// What the provider answers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boards_storage_core::{CallContext, Result, StorageManager};
+    ///
+    /// async fn empty(manager: &StorageManager) -> Result<()> {
+    ///     let context = CallContext::default();
+    ///     for entry in manager.list_quarantined(&context).await? {
+    ///         manager.purge_quarantined(&entry, &context).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub async fn purge_quarantined(&self, entry: &QuarantinedContent, context: &CallContext) -> Result<()> {
         let context = self.context_of(context);
         let mut recording = self.record_begin(AuditOperation::Delete, &context).await?;
@@ -386,6 +426,17 @@ impl StorageManager {
     /// # Errors
     ///
     /// `Configuration` without a scanner; as [`StorageManager::open_artifact`]; what the scanner answers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boards_storage_core::{ArtifactReference, CallContext, Result, ScanOutcome, StorageManager};
+    ///
+    /// async fn is_clean(manager: &StorageManager, reference: &ArtifactReference) -> Result<bool> {
+    ///     let outcome = manager.scan_artifact(reference, &CallContext::default()).await?;
+    ///     Ok(outcome == ScanOutcome::Clean)
+    /// }
+    /// ```
     pub async fn scan_artifact(
         &self,
         locator: impl Into<ArtifactLocator>,

@@ -90,11 +90,11 @@ impl Inspector {
             .as_ref()
             .map(|validator| validator.start(validation))
         else {
-            return Findings::new(self.waiting(), ContentFacts::default());
+            return Findings::new(self.foresee(validation), ContentFacts::default());
         };
         let is_whole = is_whole && head.len() <= HEAD_SIZE_BYTES;
         let head = &head[..head.len().min(HEAD_SIZE_BYTES)];
-        let verdict = check.head(head, is_whole).and(self.waiting());
+        let verdict = check.head(head, is_whole).and(self.foresee(validation));
         let facts = check.finish().facts;
         Findings::new(
             verdict,
@@ -105,16 +105,21 @@ impl Inspector {
         )
     }
 
-    /// The verdict before anything was read: content that is scanned later waits for that.
-    fn waiting(&self) -> ContentVerdict {
-        if self.scanner.is_none() || self.policy.mode != ScanMode::Later {
+    /// The verdict of the scan before anything was read: content that is scanned later waits for that, and what is too
+    /// large for the scanner is not scanned.
+    fn foresee(&self, validation: &Validation) -> ContentVerdict {
+        let Some(scanner) = &self.scanner else {
             return ContentVerdict::Accepted;
+        };
+        match (self.policy.mode, too_large_for(scanner, validation)) {
+            (ScanMode::Off, _) | (ScanMode::BeforeAvailable, None) => ContentVerdict::Accepted,
+            (ScanMode::BeforeAvailable, Some(error)) => self.policy.decide(&Err(error)),
+            (ScanMode::Later, _) => {
+                let message = "the content waits for the scan for malware";
+                let reason = Reason::new(ReasonKind::ScanPending, message);
+                ContentVerdict::Quarantined { reason }
+            }
         }
-        let reason = Reason::new(
-            ReasonKind::ScanPending,
-            "the content waits for the scan for malware",
-        );
-        ContentVerdict::Quarantined { reason }
     }
 
     /// Reads the head and judges it; the rest is judged while [`Inspected::content`] flows.
@@ -174,16 +179,25 @@ impl Inspector {
 
     /// Judges a stream while it flows. What is rejected ends with `Rejected` as soon as it is known; what is quarantined
     /// flows on to its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boards_storage_core::{ArtifactType, ByteStream, Inspector, Validation};
+    ///
+    /// fn checked(inspector: &Inspector, stream: ByteStream) -> ByteStream {
+    ///     Box::pin(inspector.inspect_stream(&Validation::new(ArtifactType::Image), stream))
+    /// }
+    /// ```
     #[must_use]
     pub fn inspect_stream(&self, validation: &Validation, stream: ByteStream) -> InspectedStream {
         self.inspect_into(validation, stream, End::default())
     }
 
     fn inspect_into(&self, validation: &Validation, stream: ByteStream, end: End) -> InspectedStream {
-        let scanner = self
-            .scanner
-            .clone()
-            .filter(|_| self.policy.mode == ScanMode::BeforeAvailable);
+        let scanner = self.scanner.clone().filter(|scanner| {
+            self.policy.mode == ScanMode::BeforeAvailable && too_large_for(scanner, validation).is_none()
+        });
         let source = match scanner {
             Some(scanner) => Source::Scanned(Box::new(Tee::new(scanner, stream))),
             None => Source::Plain(stream),
@@ -198,11 +212,20 @@ impl Inspector {
             head: BytesMut::new(),
             phase: Phase::Head,
             pending: None,
-            verdict: self.waiting(),
+            verdict: self.foresee(validation),
             size_bytes: 0,
             end,
         }
     }
+}
+
+/// Says that content is known to be larger than the scanner takes.
+fn too_large_for(scanner: &SharedScanner, validation: &Validation) -> Option<Error> {
+    let (max, length) = (scanner.size_bytes_max()?, validation.length?);
+    (length > max).then(|| {
+        let name = scanner.name();
+        Error::invalid_input(format!("{name} takes no content of more than {max} bytes"))
+    })
 }
 
 /// Reads the head of content that is not plain bytes, and returns the content as it was before.
@@ -402,6 +425,11 @@ impl Stream for InspectedStream {
         loop {
             if this.phase == Phase::Done {
                 return Poll::Ready(None);
+            }
+            if let ContentVerdict::Rejected { reason } = &this.verdict {
+                let error = reason.to_error();
+                this.conclude();
+                return Poll::Ready(Some(Err(error)));
             }
             if let Some(piece) = this.pending.take() {
                 return Poll::Ready(Some(this.pass(piece)));

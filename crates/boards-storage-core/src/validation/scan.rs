@@ -20,6 +20,12 @@ pub trait Scanner: fmt::Debug + Send + Sync + 'static {
     /// The scanner's name for messages, such as `clamav`.
     fn name(&self) -> &'static str;
 
+    /// The greatest content that it takes, in bytes; without one it takes any. What is known to be larger is not given to
+    /// it, and counts as not scanned.
+    fn size_bytes_max(&self) -> Option<u64> {
+        None
+    }
+
     /// Reads the stream and says whether it holds malware. It may answer before the end.
     ///
     /// # Errors

@@ -176,6 +176,37 @@ async fn content_beyond_the_size_limit_is_not_clean() {
 }
 
 #[tokio::test]
+async fn content_that_is_known_to_be_too_large_is_told_before_it_flows() {
+    let scanner = Arc::new(ClamAv::new("127.0.0.1:1").with_size_max(4));
+    let known = known(ArtifactType::Text, "text/plain", "a.txt");
+    for (on_failure, expected) in [
+        (ScanFailure::Closed, Some(ReasonKind::ScanFailed)),
+        (ScanFailure::Quarantine, Some(ReasonKind::ScanFailed)),
+        (ScanFailure::Open, None),
+    ] {
+        let policy = ScanPolicy::default().with_on_failure(on_failure);
+        let inspector = Inspector::default().with_scanner(scanner.clone(), policy);
+        for content in [
+            Content::from("hello"),
+            Content::from_stream(Some(5), in_pieces(b"hello", 2)),
+        ] {
+            let inspected = inspector
+                .inspect_content(&known, content)
+                .await
+                .expect("readable");
+            let reason = inspected.head().verdict.reason().map(|reason| reason.kind);
+            assert_eq!(reason, expected, "{on_failure:?}");
+            if on_failure != ScanFailure::Closed {
+                assert_eq!(
+                    &inspected.content().collect(10).await.expect("it flows")[..],
+                    b"hello"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_daemon_that_hangs_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let scanner = ClamAv::new(listener.local_addr().expect("an address").to_string());

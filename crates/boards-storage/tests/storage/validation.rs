@@ -266,6 +266,52 @@ async fn an_upload_that_is_resumed_with_refused_content_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn parts_of_what_is_quarantined_do_not_stay_when_the_store_fails_too() {
+    let settings = ValidationSettings::default().with_on_mismatch(RefusedContent::Quarantine);
+    let private = boards_storage::Protection::new(boards_storage::Reach::Private);
+    let memory = MemoryProvider::builder()
+        .protection(private)
+        .without(&[Capability::StreamingUpload]);
+    let world = checked_over(&settings, memory);
+    let options = ResumableOptions::new(Arc::new(Kept::default()) as Arc<_>);
+    let denied = Step::FailBefore(Error::new(ErrorKind::AccessDenied, "no"));
+    world.script.push(OperationKind::CompleteUpload, denied);
+    let new = NewArtifact::new(ArtifactType::Text).with_file_name("a.txt");
+    let content = again(&spoiled_late());
+    let stored = world
+        .manager
+        .store_artifact_resumable(new, content, &options)
+        .await;
+    check_kind(stored, ErrorKind::Rejected);
+    assert_eq!(world.memory.pending_uploads(), 0);
+    assert_eq!(quarantined(&world).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_does_not_release_what_is_not_what_it_says() {
+    let settings = ValidationSettings::default().with_on_mismatch(RefusedContent::Quarantine);
+    let mut world = checked(&settings);
+    let inspector = world.manager.inspector().expect("there is one").clone();
+    let dog: SharedScanner = Arc::new(Watchdog::default());
+    world.manager = world
+        .manager
+        .with_inspector(inspector.with_scanner(dog, ScanPolicy::default()));
+    check_kind(world.put(image("a"), gif()).await, ErrorKind::Rejected);
+    let entries = quarantined(&world).await;
+    let context = CallContext::default();
+    match world
+        .manager
+        .rescan(&entries[0], &context)
+        .await
+        .expect("scanned")
+    {
+        Rescan::Kept(reason) => assert_eq!(reason.kind, ReasonKind::TypeMismatch),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(quarantined(&world).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quarantine_that_cannot_be_filled_leaves_nothing() {
     let settings = ValidationSettings::default().with_on_mismatch(RefusedContent::Quarantine);
     let world = checked(&settings);

@@ -16,6 +16,30 @@ pub(crate) fn beginning(head: &[u8]) -> Vec<u8> {
     narrowed.trim_ascii_start().to_ascii_lowercase()
 }
 
+/// The encoding that XML names in its declaration, or HTML in its first kilobyte; `None` if neither does.
+pub(crate) fn named_charset(beginning: &[u8], is_html: bool) -> Option<String> {
+    let (place, name): (&[u8], &[u8]) = if is_html {
+        (&beginning[..beginning.len().min(1024)], b"charset=")
+    } else if beginning.starts_with(b"<?xml") {
+        let end = memmem::find(beginning, b"?>")?;
+        (&beginning[..end], b"encoding=")
+    } else {
+        return None;
+    };
+    let rest = &place[memmem::find(place, name)? + name.len()..];
+    let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
+    let value: Vec<u8> = rest
+        .trim_ascii_start()
+        .iter()
+        .skip_while(|byte| matches!(byte, b'"' | b'\''))
+        .take_while(is_of_name)
+        .copied()
+        .collect();
+    // What can be read so far is not UTF-16, whatever it says.
+    let is_told = |name: &String| !name.is_empty() && !name.starts_with("utf-16");
+    String::from_utf8(value).ok().filter(is_told)
+}
+
 /// Says whether text is a document of HTML or SVG, or a script of a page, that a browser would run.
 pub(crate) fn is_page(beginning: &[u8]) -> bool {
     const STARTS: [&[u8]; 8] = [

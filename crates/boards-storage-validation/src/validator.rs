@@ -323,7 +323,12 @@ impl Check {
         let mut checks = Checks::default();
         let Some(family) = family else { return checks };
         if family.is_text() {
-            let encoding = Encoding::choose(self.charset().as_deref(), head);
+            let named = || match family {
+                Family::Xml | Family::Svg => markup::named_charset(&markup::beginning(head), false),
+                Family::Html => markup::named_charset(&markup::beginning(head), true),
+                _ => None,
+            };
+            let encoding = Encoding::choose(self.charset().or_else(named).as_deref(), head);
             checks.text = Some((TextCheck::new(encoding), family));
             let values = match family {
                 Family::Json => Some(Values::One),

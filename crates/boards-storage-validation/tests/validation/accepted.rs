@@ -142,6 +142,24 @@ fn table() -> Vec<(ArtifactType, &'static str, &'static str, Vec<u8>)> {
             text("<?xml version=\"1.0\"?><a/>"),
         ),
         (TEXT, "text/xml", "a.xml", text("<a/>")),
+        (
+            TEXT,
+            "text/xml",
+            "a.xml",
+            text("<?xml version='1.0' encoding='utf-16'?><a>é</a>"),
+        ),
+        (
+            TEXT,
+            "application/xml",
+            "a.xml",
+            b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>caf\xE9</a>".to_vec(),
+        ),
+        (
+            TEXT,
+            "text/html",
+            "a.html",
+            b"<!doctype html><meta charset=windows-1252><p>caf\xE9".to_vec(),
+        ),
         (TEXT, "text/csv", "a.csv", text("a,b\n1,2\n")),
         (
             TEXT,

@@ -170,6 +170,13 @@ fn markup(table: &mut Table) {
     );
     table.add("XML without an element", TEXT, XML, &b"hello"[..], Malformed);
     table.add("HTML as SVG", IMAGE, SVG, HTML, TypeMismatch);
+    table.add(
+        "XML that names UTF-8 and is not",
+        TEXT,
+        XML,
+        &b"<?xml version=\"1.0\" encoding=\"UTF-8\"?><a>caf\xE9</a>"[..],
+        NotText,
+    );
     table.add("text as SVG", IMAGE, SVG, &b"hello"[..], Malformed);
     table.add(
         "SVG that is not UTF-8",

@@ -17,6 +17,7 @@ pub(crate) mod crates {
     pub(crate) const LOCAL: &str = "boards-storage-local";
     pub(crate) const TESTKIT: &str = "boards-storage-testkit";
     pub(crate) const UMBRELLA: &str = "boards-storage";
+    pub(crate) const VALIDATION: &str = "boards-storage-validation";
     pub(crate) const XTASK: &str = "xtask";
 
     /// Every crate that holds providers.

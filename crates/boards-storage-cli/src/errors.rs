@@ -25,7 +25,7 @@ Exit codes:
     7  wrong settings
     8  unavailable, too slow or too many requests: try again later
     9  corrupted bytes
-   10  rejected by a limit of the settings
+   10  rejected: a limit, the validation, malware
    11  no space left
    12  not supported by the provider
    13  outcome unknown: look before you repeat it

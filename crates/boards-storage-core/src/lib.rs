@@ -34,6 +34,7 @@ mod signed;
 mod template;
 mod trace;
 mod transfer;
+mod validation;
 
 pub use async_trait::async_trait;
 pub use futures_core::future::BoxFuture;
@@ -68,3 +69,4 @@ pub use signed::*;
 pub use template::*;
 pub use trace::TraceParent;
 pub use transfer::*;
+pub use validation::*;

@@ -298,6 +298,33 @@ fn foreign(key: &StorageKey, problem: &str) -> Error {
 }
 
 /// Writes `name`, `name.ext`, `name.<version>` or `name.<version>.ext`.
+/// The two objects of something in quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QuarantinePart {
+    /// The bytes.
+    Content,
+    /// What they were to become.
+    Entry,
+}
+
+/// Returns the key of an object in quarantine: `{prefix}/{tenant_id}/{id}/content` or `entry.json`.
+///
+/// # Errors
+///
+/// `InvalidInput` if the prefix cannot begin a key.
+pub(crate) fn quarantine_key(
+    prefix: &str,
+    tenant: &TenantId,
+    id: VersionId,
+    part: QuarantinePart,
+) -> Result<StorageKey> {
+    let name = match part {
+        QuarantinePart::Content => "content",
+        QuarantinePart::Entry => "entry.json",
+    };
+    StorageKey::parse(format!("{prefix}/{tenant}/{id}/{name}"))
+}
+
 fn file_name(file: &VariantFile, version: Option<VersionId>) -> String {
     let mut name = file.name.as_str().to_owned();
     if let Some(version) = version {

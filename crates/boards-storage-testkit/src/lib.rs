@@ -8,6 +8,7 @@
 //! - [`faults`]: any provider behind faults, by chance and repeatable by a seed, or on demand.
 //! - [`Dice`]: random numbers that a seed repeats.
 //! - [`ManualClock`]: a clock that a test moves.
+//! - [`samples`]: small files of many formats, and hostile ones.
 //! - [`CurlExecutor`]: a client that has nothing but a signed request.
 //! - [`TestServer`]: where tests find the servers they talk to.
 //! - `proxy::FaultProxy`, with the feature `proxy`: breaks connections to a server on purpose.
@@ -45,6 +46,7 @@ mod memory;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 mod run;
+pub mod samples;
 mod script;
 mod server;
 mod step;

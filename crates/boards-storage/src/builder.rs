@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use boards_storage_core::{
     AuditOptions, AuditTrail, CatalogSettings, Error, ManagerSettings, MemoryCatalog, ProviderSettings,
-    Registry, ResilienceSettings, Result, SharedAuditSink, SharedCatalog, SharedProvider, StackBuilder,
-    StorageManager, StorageSettings, SystemClock,
+    Registry, ResilienceSettings, Result, SharedAuditSink, SharedCatalog, SharedProvider, SharedScanner,
+    StackBuilder, StorageManager, StorageSettings, SystemClock, ValidationSettings,
 };
 use boards_storage_layers::Metrics;
 
 use crate::audit::open_sink;
 use crate::order::default_layers;
+use crate::validation::inspector;
 
 /// Where an application begins.
 ///
@@ -88,6 +89,8 @@ pub struct StorageBuilder {
     health: Watch,
     audit: Option<SharedAuditSink>,
     audit_options: Option<AuditOptions>,
+    validation: Option<ValidationSettings>,
+    scanner: Option<SharedScanner>,
 }
 
 /// Whether the storage watches its health.
@@ -155,6 +158,33 @@ impl StorageBuilder {
     #[must_use]
     pub fn audit_options(mut self, options: AuditOptions) -> Self {
         self.audit_options = Some(options);
+        self
+    }
+
+    /// Sets what content must be, instead of what the settings say. Without both, the default policy holds:
+    /// [`ValidationSettings::off`] checks nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boards_storage::{RefusedContent, Storage, StorageBuilder, ValidationSettings};
+    ///
+    /// fn keeping(builder: StorageBuilder) -> StorageBuilder {
+    ///     builder.validation(ValidationSettings::default().with_on_mismatch(RefusedContent::Quarantine))
+    /// }
+    /// # let _ = keeping(Storage::builder());
+    /// ```
+    #[must_use]
+    pub fn validation(mut self, validation: ValidationSettings) -> Self {
+        self.validation = Some(validation);
+        self
+    }
+
+    /// Uses a scanner for malware instead of the one that the settings describe. What is done with its answers is in the
+    /// settings.
+    #[must_use]
+    pub fn scanner(mut self, scanner: SharedScanner) -> Self {
+        self.scanner = Some(scanner);
         self
     }
 
@@ -241,7 +271,16 @@ impl StorageBuilder {
             .audit_options
             .or_else(|| self.settings.as_ref().map(|settings| settings.audit.options()))
             .unwrap_or_default();
-        let manager_settings = manager_settings(default_provider, self.settings.as_ref());
+        let validation = self
+            .validation
+            .or_else(|| self.settings.as_ref().map(|settings| settings.validation.clone()))
+            .unwrap_or_default();
+        let inspector = inspector(&validation, self.scanner)?;
+        let mut manager_settings = manager_settings(default_provider, self.settings.as_ref());
+        manager_settings
+            .quarantine_prefix
+            .clone_from(&validation.quarantine_prefix);
+        manager_settings.inline = validation.enabled.then(|| validation.inline_policy());
         let has_metrics = self
             .settings
             .as_ref()
@@ -250,6 +289,9 @@ impl StorageBuilder {
         let stacks = stack_builder(self.settings, metrics.clone());
         let mut manager =
             StorageManager::with_parts(manager_settings, opened.catalog, Arc::new(SystemClock), stacks);
+        if let Some(inspector) = inspector {
+            manager = manager.with_inspector(inspector);
+        }
         if let Some(metrics) = metrics {
             manager = manager.with_metrics_source(Arc::new(metrics));
         }

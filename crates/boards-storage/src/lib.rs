@@ -5,6 +5,7 @@ mod builder;
 mod order;
 #[cfg(feature = "prometheus")]
 mod prometheus;
+mod validation;
 
 pub use audit::{AuditEvents, AuditLog};
 pub use boards_storage_core::*;

@@ -46,7 +46,7 @@ async fn main() -> Outcome<()> {
     let table = table()?;
     let size = table.len() as u64;
     let artifact =
-        NewArtifact::new(ArtifactType::Text).with_content_type("application/vnd.apache.parquet".parse()?);
+        NewArtifact::new(ArtifactType::Dataset).with_content_type("application/vnd.apache.parquet".parse()?);
     let reference = storage
         .store_artifact(artifact, Content::from_bytes(table))
         .await?;

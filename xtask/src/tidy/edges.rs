@@ -14,6 +14,7 @@ const PROVIDER_AGNOSTIC: &[&str] = &[
     "boards-storage-http",
     "boards-storage-layers",
     "boards-storage-media",
+    "boards-storage-validation",
 ];
 
 pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Problem> {
@@ -42,6 +43,9 @@ fn forbidden(from: &str, to: &str) -> Option<&'static str> {
     match (from, to) {
         (_, crates::CLI | crates::XTASK) => Some("nothing depends on a program"),
         (crates::CORE, to) if to.starts_with(OURS) => Some("core knows none of our other crates"),
+        (crates::VALIDATION, to) if to.starts_with(OURS) && to != crates::CORE => {
+            Some("of our crates it knows core alone")
+        }
         (from, to) if is_provider(from) && is_provider(to) => Some("a provider knows no other provider"),
         (from, crates::LAYERS) if is_provider(from) => Some("a provider knows no layers"),
         (from, to) if PROVIDER_AGNOSTIC.contains(&from) && is_provider(to) => {
@@ -83,6 +87,9 @@ mod tests {
         check("boards-storage-media", "boards-storage-supabase", true);
         check("boards-storage-layers", "boards-storage-s3", true);
         check("boards-storage-http", "boards-storage-catalog", false);
+        check("boards-storage-validation", "boards-storage-core", false);
+        check("boards-storage-validation", "boards-storage-layers", true);
+        check("boards-storage", "boards-storage-validation", false);
     }
 
     #[test]

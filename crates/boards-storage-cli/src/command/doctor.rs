@@ -23,7 +23,7 @@ const REAP_LIMIT: usize = 1000;
 
 /// Look whether everything works, and say what to do where it does not
 ///
-/// The settings, each provider, the catalog, free space, and what writers and deleters that did not finish left
+/// The settings, each provider, the scanner, the catalog, free space, and what writers and deleters that did not finish left
 /// behind. The exit code is 0 if nothing fails; else that of the first failure. --json prints {"healthy", "checks"}.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -110,6 +110,7 @@ impl Doctor {
                 }
             }
         }
+        examine_scanner(&survey.storage, findings).await;
         if has_opened {
             self.examine_catalog(&mut survey, &storage, findings).await;
         }
@@ -181,6 +182,19 @@ async fn examine_provider(subject: &str, provider: &SharedProvider, findings: &m
     if info.kind == "local" {
         examine_space(subject, Path::new(&info.location), findings).await;
     }
+}
+
+/// Asks the scanner for malware, if there is one.
+async fn examine_scanner(manager: &StorageManager, findings: &mut Vec<Finding>) {
+    let Some(scanner) = manager.inspector().and_then(|inspector| inspector.scanner()) else {
+        return;
+    };
+    let subject = format!("scanner {}", scanner.name());
+    findings.push(match scanner.probe().await {
+        Ok(version) => Finding::new(Status::Ok, subject, version),
+        Err(error) => Finding::failed(subject, &error.into())
+            .with_help("start it, or correct its address in storage.validation.scan"),
+    });
 }
 
 fn explain_unopened(subject: &str, kind: &str, error: boards_storage::Error, registry: &Registry) -> Finding {

@@ -15,11 +15,13 @@ mod ls;
 mod providers;
 mod put;
 mod put_resume;
+mod quarantine;
 mod quota;
 mod reap;
 mod restore;
 mod rm;
 mod route;
+mod scan;
 mod stats;
 mod stats_operations;
 mod survey;
@@ -49,6 +51,9 @@ pub(crate) enum Command {
     Stats(stats::Stats),
     Providers(providers::Providers),
     Config(config::Config),
+    Scan(scan::Scan),
+    Rescan(quarantine::Rescan),
+    Quarantine(quarantine::Quarantine),
     Doctor(doctor::Doctor),
     Health(health::Health),
     Audit(audit::Audit),
@@ -75,6 +80,9 @@ impl Command {
             Self::Stats(stats) => Box::pin(stats.run(session)).await,
             Self::Providers(providers) => Box::pin(providers.run(session)).await,
             Self::Config(config) => Box::pin(config.run(session)).await,
+            Self::Scan(scan) => Box::pin(scan.run(session)).await,
+            Self::Rescan(rescan) => Box::pin(rescan.run(session)).await,
+            Self::Quarantine(quarantine) => Box::pin(quarantine.run(session)).await,
             Self::Doctor(doctor) => Box::pin(doctor.run(session)).await,
             Self::Health(health) => Box::pin(health.run(session)).await,
             Self::Audit(audit) => Box::pin(audit.run(session)).await,

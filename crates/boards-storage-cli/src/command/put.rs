@@ -25,6 +25,9 @@ use crate::sources::{Source, walk};
 /// Storing the same bytes again changes nothing and answers the same artifact. Other bytes for a variant that exists
 /// are refused, unless --overwrite makes them its new version.
 ///
+/// Content is checked on its way: its type, its extension and its bytes must agree, text must be text, images must not be
+/// too large, and pickles are refused. What is refused is not stored; see storage.validation in the settings.
+///
 /// With --resume, an upload that was interrupted goes on when the same command is given again: only what the store
 /// does not have yet travels, and files that were stored before are not stored twice. The state is kept in the user's
 /// folder for program states until the command succeeds. The store keeps the parts meanwhile; the artifact stays
@@ -280,6 +283,9 @@ impl Put {
         new.digest = self.digest;
         let guessed = || ContentType::from_file_name(&file_name(file));
         new.attributes.content_type = self.content_type.clone().or_else(guessed);
+        if !is_standard_input(file) {
+            new.file_name = Some(file_name(file));
+        }
         if new.attributes.content_type.is_none() && new.file.extension.is_none() {
             new.file.extension = extension(file);
         }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 36] = [
     "",
     "put",
     "get",
@@ -36,6 +36,12 @@ const COMMANDS: [&str; 30] = [
     "audit tail",
     "audit query",
     "stats",
+    "scan",
+    "rescan",
+    "quarantine",
+    "quarantine ls",
+    "quarantine release",
+    "quarantine rm",
 ];
 
 #[test]

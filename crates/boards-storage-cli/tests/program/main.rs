@@ -20,3 +20,4 @@ mod process;
 mod settings;
 mod stats;
 mod store;
+mod validation;

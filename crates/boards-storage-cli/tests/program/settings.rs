@@ -400,7 +400,7 @@ fn providers_are_listed_with_what_they_can() {
 
 #[test]
 fn the_doctor_finds_what_is_wrong() {
-    let place = Place::new();
+    let place = Place::checked();
     let said = place.run("doctor").ok();
     let said = said.says(&[
         "ok    settings: built in",

@@ -12,6 +12,14 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub(crate) struct Place {
     folder: TempDir,
+    validation: Validation,
+}
+
+/// Whether content is checked. Most tests store bytes that are no picture, since they are about something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Validation {
+    Off,
+    AsConfigured,
 }
 
 /// What one run said.
@@ -28,6 +36,15 @@ impl Place {
     pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
+            validation: Validation::Off,
+        }
+    }
+
+    /// A folder in which content is checked, as it is for everybody who does not say otherwise.
+    pub(crate) fn checked() -> Self {
+        Self {
+            validation: Validation::AsConfigured,
+            ..Self::new()
         }
     }
 
@@ -70,6 +87,9 @@ impl Place {
             .current_dir(self.folder.path())
             .env_clear()
             .env("HOME", self.folder.path());
+        if self.validation == Validation::Off {
+            command.env("BOARDS_STORAGE__VALIDATION__ENABLED", "false");
+        }
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

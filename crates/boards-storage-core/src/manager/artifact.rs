@@ -44,6 +44,9 @@ pub struct NewArtifact {
     /// How it is served, and the application's fields. Without a content type the one of the file's extension is
     /// taken, else `application/octet-stream`.
     pub attributes: ObjectAttributes,
+    /// The file name that the content had. It is not stored: its extension must agree with the content, if that is
+    /// validated.
+    pub file_name: Option<String>,
     /// Whether an existing variant gets a new version.
     pub overwrite: bool,
     /// The digest that the content must have; other bytes are `Corruption`.
@@ -63,6 +66,7 @@ impl NewArtifact {
             file: VariantFile::default(),
             access: AccessClass::default(),
             attributes: ObjectAttributes::default(),
+            file_name: None,
             overwrite: false,
             digest: None,
         }
@@ -128,6 +132,13 @@ impl NewArtifact {
     #[must_use]
     pub fn with_user_metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.attributes = self.attributes.with_user_metadata(name, value);
+        self
+    }
+
+    /// Sets the file name that the content had.
+    #[must_use]
+    pub fn with_file_name(mut self, name: impl Into<String>) -> Self {
+        self.file_name = Some(name.into());
         self
     }
 

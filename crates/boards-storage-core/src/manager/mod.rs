@@ -6,16 +6,19 @@
 mod artifact;
 mod attributes;
 mod audited;
+mod buffer;
 mod fetch;
 mod health;
 mod inspect;
 mod place;
+mod quarantine;
 mod quota;
 mod read;
 mod remove;
 mod restore;
 mod resumable;
 mod store;
+mod validation;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,6 +40,7 @@ use crate::routing::{RouteExplanation, RouteQuery, Router};
 use crate::settings::{ContentTypePattern, HealthSettings, RoutingRule};
 use crate::template::KeyTemplate;
 use crate::transfer::{DownloaderSettings, UploaderSettings};
+use crate::validation::{InlinePolicy, Inspector};
 
 use health::HealthBoard;
 
@@ -45,6 +49,7 @@ pub use artifact::{
     DownloadUrl, NewArtifact, ReapReport,
 };
 pub use health::{CANARY_KEY_PREFIX, HealthOptions};
+pub use quarantine::{QuarantinedContent, Rescan};
 pub use read::OpenOptions;
 pub use resumable::{ResumableOptions, StoreState};
 
@@ -79,6 +84,12 @@ pub struct ManagerSettings {
     pub size_bytes_max: Option<u64>,
     /// The content types that are allowed, such as `image/*`; all if empty.
     pub content_types: Vec<ContentTypePattern>,
+    /// The first segments of the keys of what is kept in quarantine. `quarantine` by default. No artifact gets a key that
+    /// begins so while there is an inspector.
+    pub quarantine_prefix: String,
+    /// What the URLs of artifacts serve inline; what is not allowed is an attachment. Without a policy, the default,
+    /// everything is served as it was stored.
+    pub inline: Option<InlinePolicy>,
     /// How many bytes of a stream of unknown length may be held in memory to decide a size rule. 256 MiB by
     /// default; a rule that needs more is `InvalidInput` for such a stream.
     pub routing_buffer_bytes_max: u64,
@@ -114,6 +125,8 @@ impl ManagerSettings {
             key_template: KeyTemplate::default(),
             size_bytes_max: None,
             content_types: Vec::new(),
+            quarantine_prefix: "quarantine".to_owned(),
+            inline: None,
             routing_buffer_bytes_max: 256 << 20,
             lease: Duration::from_secs(30),
             resume_lease: Duration::from_hours(24),
@@ -158,6 +171,7 @@ pub struct StorageManager {
     /// What holds for every call of this handle, as far as the call itself says nothing.
     context: Option<Arc<CallContext>>,
     metrics: Option<Arc<dyn MetricsSource>>,
+    inspector: Option<Arc<Inspector>>,
 }
 
 struct Inner {
@@ -215,6 +229,7 @@ impl StorageManager {
             audit: None,
             context: None,
             metrics: None,
+            inspector: None,
         }
     }
 

@@ -193,9 +193,13 @@ impl StorageManager {
     /// Returns a URL by which the bytes can be fetched without credentials: the public one of a public artifact, a
     /// signed one of a private or temporary artifact.
     ///
+    /// With an [`InlinePolicy`](crate::InlinePolicy), a signed URL of a type that may not be inline serves an attachment, as
+    /// far as the provider can say so.
+    ///
     /// # Errors
     ///
-    /// `NotFound`; `AccessDenied` for an `authenticated` artifact; `Unsupported` if the provider can do neither.
+    /// `NotFound`; `AccessDenied` for an `authenticated` artifact; `Rejected` if an inline disposition is asked for a type
+    /// that is never served inline; `Unsupported` if the provider can do neither.
     pub async fn get_download_url(
         &self,
         locator: impl Into<ArtifactLocator>,
@@ -264,7 +268,17 @@ impl StorageManager {
                 is_public: true,
             });
         }
-        let signed = provider.presigned_download_url(&replica.key, options).await;
+        let attached = self.signed_as_attachment(record, options)?;
+        let signed = match &attached {
+            Some(attached) => match provider.presigned_download_url(&replica.key, attached).await {
+                // A store that cannot say so serves it as it does.
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    provider.presigned_download_url(&replica.key, options).await
+                }
+                signed => signed,
+            },
+            None => provider.presigned_download_url(&replica.key, options).await,
+        };
         let request = signed.map_err(|error| match error.kind() {
             ErrorKind::Unsupported if error.help().is_none() => error.with_key(&replica.key).with_help(
                 "store it with access 'public' on a provider with a public URL, or read it through the program",

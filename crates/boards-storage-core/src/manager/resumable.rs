@@ -1,7 +1,7 @@
 //! Storing what may be interrupted: the upload goes on after a restart, within the same intent.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::catalog::{ArtifactRecord, Intent, VariantIdentity, VersionSelector};
 use crate::content::Content;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::WriteId;
+use crate::operation::MultipartUpload;
 use crate::options::{CallContext, CallOptions};
 use crate::scope::{ArtifactId, VersionId};
 use crate::transfer::{Journal, UploadState};
@@ -166,6 +167,35 @@ impl StorageManager {
             .await
     }
 
+    /// Gives up what an earlier call left, if the content was refused: it will not be gone on with.
+    pub(super) async fn give_up_left(
+        &self,
+        resumable: Option<Resumable>,
+        error: &Error,
+        context: &CallContext,
+    ) {
+        let Some(Resumable {
+            keeper,
+            left: Left::Upload(left),
+        }) = resumable
+        else {
+            return;
+        };
+        if error.kind() != ErrorKind::Rejected {
+            return;
+        }
+        let (intent, upload) = *left;
+        let state = StoreState {
+            variant: intent.variant,
+            version: intent.version,
+            provider: intent.provider,
+            upload,
+        };
+        // What cannot be removed now is removed by `reap`; the error that matters is the refusal.
+        let _ = self.abandon(&state, context).await;
+        let _ = keeper.forget().await;
+    }
+
     /// Finds out what is left of an earlier call.
     async fn take_up(&self, draft: &Draft, options: &ResumableOptions) -> Result<Resumable> {
         let resumable = |left| Resumable {
@@ -173,6 +203,10 @@ impl StorageManager {
                 manager: self.clone(),
                 journal: Arc::clone(&options.journal),
                 is_kept: AtomicBool::new(matches!(left, Left::Upload(_))),
+                upload: Mutex::new(match &left {
+                    Left::Upload(left) => Some(left.1.upload.clone()),
+                    Left::Nothing | Left::Record(_) => None,
+                }),
             }),
             left,
         };
@@ -233,12 +267,19 @@ pub(super) struct Keeper {
     manager: StorageManager,
     journal: Arc<dyn Journal<StoreState>>,
     is_kept: AtomicBool,
+    /// The upload that was kept last.
+    upload: Mutex<Option<MultipartUpload>>,
 }
 
 impl Keeper {
     /// Says whether there is a state to go on with.
     pub(super) fn is_kept(&self) -> bool {
         self.is_kept.load(Ordering::Acquire)
+    }
+
+    /// Returns the upload that was kept last.
+    pub(super) fn upload(&self) -> Option<MultipartUpload> {
+        self.upload.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) async fn forget(&self) -> Result<()> {
@@ -272,6 +313,7 @@ impl Journal<UploadState> for IntentKeeper {
             upload: upload.clone(),
         };
         keeper.journal.keep(&state).await?;
+        *keeper.upload.lock().unwrap_or_else(PoisonError::into_inner) = Some(upload.upload.clone());
         if keeper.is_kept.swap(true, Ordering::AcqRel) {
             return Ok(());
         }

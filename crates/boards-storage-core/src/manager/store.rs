@@ -4,12 +4,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use tracing::Instrument as _;
 
 use super::attributes::kept;
+use super::buffer::Buffer;
 use super::inspect::{Inspection, Seen, too_large};
 use super::place::Places;
 use super::resumable::{Keeper, Left, Resumable};
@@ -19,7 +19,7 @@ use crate::capabilities::{Capability, PreconditionKind};
 use crate::catalog::{
     ArtifactRecord, Begun, DigestState, Intent, NewIntent, StoredObject, VariantIdentity, VersionSelector,
 };
-use crate::content::{ByteStream, Content};
+use crate::content::Content;
 use crate::content_type::ContentType;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::metadata::{ObjectAttributes, ObjectMetadata, WriteId};
@@ -30,6 +30,7 @@ use crate::routing::{Route, RouteDecision, RouteQuery, RouteSize};
 use crate::scope::{ArtifactId, Extension, VariantFile, VersionId};
 use crate::template::{ArtifactScope, KeyScope, TemporaryScope};
 use crate::transfer::{UploadState, Uploader};
+use crate::validation::{Inspected, Validation};
 
 /// The name of the object metadata that holds the record, from which a lost catalog is rebuilt.
 const RECORD_METADATA: &str = "boards-storage-artifact";
@@ -54,11 +55,16 @@ impl StorageManager {
     /// hands out URLs of such an artifact, and would not serve a disposition, an encoding, a language or a cache control
     /// that was asked for, is the artifact refused.
     ///
+    /// With an [`Inspector`](crate::Inspector), the first 64 KiB are judged before anything is reserved, and the rest while
+    /// it is sent. What is rejected leaves nothing behind; what is quarantined is an error too, and its bytes are kept where
+    /// only [`StorageManager::list_quarantined`] finds them.
+    ///
     /// # Errors
     ///
-    /// `AlreadyExists`; `Rejected` for content that is too large or of a type that is not allowed; `Unsupported` for a
-    /// header that the provider's URLs would not serve; `InsufficientStorage` where the tenant's quota has no room, or a
-    /// store and its fallbacks are full; `InvalidInput` for malformed fields, an artifact of another
+    /// `AlreadyExists`; `Rejected` for content that is too large, of a type that is not allowed, or refused by the
+    /// inspector, whose reason is the error's code; `Unsupported` for a header that the provider's URLs would not serve;
+    /// `InsufficientStorage` where the tenant's quota has no room, or a store and its fallbacks are full; `InvalidInput` for
+    /// malformed fields, an artifact of another
     /// type or board, a length that lies; `Corruption` if the bytes do not have the digest that was declared; what the
     /// provider and the catalog answer.
     pub async fn store_artifact(
@@ -94,6 +100,13 @@ impl StorageManager {
         if let Some(declared) = draft.new.digest {
             content = UploadOptions::default().with_digest(declared).guard(content)?;
         }
+        let (content, inspected) = match self.inspect(draft, content).await {
+            Ok(inspected) => inspected,
+            Err(error) => {
+                self.give_up_left(resumable, &error, &draft.new.context).await;
+                return Err(error);
+            }
+        };
         let inspection = Inspection::default();
         let content = inspection
             .observe(content, self.inner.settings.size_bytes_max)
@@ -113,6 +126,7 @@ impl StorageManager {
                 provider: self.provider(&intent.provider)?,
                 intent,
                 inspection: &inspection,
+                inspected: inspected.as_ref(),
                 keeper,
                 existing: existing.as_ref(),
             })
@@ -211,7 +225,7 @@ impl StorageManager {
     }
 
     /// Chooses the way. A stream of unknown length is read as far as a size rule needs it.
-    async fn route(&self, draft: &Draft, content: Content) -> Result<(Route<'_>, Content)> {
+    pub(super) async fn route(&self, draft: &Draft, content: Content) -> Result<(Route<'_>, Content)> {
         let max = self.inner.settings.routing_buffer_bytes_max;
         let mut buffer = Buffer::new(content);
         loop {
@@ -238,7 +252,10 @@ impl StorageManager {
     ) -> Result<NewIntent> {
         let version = VersionId::fresh();
         let now = self.inner.clock.now();
-        let key = |version| self.inner.settings.key_template.key(&draft.key_scope(version));
+        let key = |version| {
+            let key = self.inner.settings.key_template.key(&draft.key_scope(version))?;
+            self.check_no_quarantine(&key).map(|()| key)
+        };
         Ok(NewIntent {
             version,
             variant: draft.variant.clone(),
@@ -275,11 +292,19 @@ impl StorageManager {
         let object = loop {
             let sent = self.send(&work, content.clone(), state.take()).await;
             failpoint!("manager::store::sent");
-            let error = match sent {
-                Ok(object) => break object,
+            let judged = self.judge_end(&work, &content).await;
+            let error = match (sent, judged) {
+                (Ok(object), Ok(())) => break object,
+                // What a store made of the refusal is not what the sender should hear.
+                (_, Err(refusal)) => {
+                    work.abort(context).await;
+                    let _ = self.discard(&work.intent, context).await;
+                    let _ = work.forget().await;
+                    return Err(refusal);
+                }
                 // The parts that are there are worth more than a place elsewhere.
-                Err(error) if work.is_kept() => return Err(error),
-                Err(error) => error,
+                (Err(error), Ok(())) if work.is_kept() => return Err(error),
+                (Err(error), Ok(())) => error,
             };
             match self.divert(&work, &mut places, &content, error).await {
                 Ok(elsewhere) => work = elsewhere,
@@ -388,6 +413,7 @@ impl StorageManager {
             intent,
             provider,
             inspection,
+            inspected: _,
             keeper,
             existing: _,
         } = work;
@@ -445,7 +471,10 @@ impl StorageManager {
         let capabilities = provider.capabilities();
         let mut options = UploadOptions::default()
             .with_context(draft.new.context.clone())
-            .with_attributes(kept(capabilities, &draft.attributes));
+            .with_attributes(kept(
+                capabilities,
+                &self.served(draft.attributes.clone(), draft.new.access),
+            ));
         if capabilities.has(Capability::UserMetadata) {
             options.attributes = options
                 .attributes
@@ -545,11 +574,13 @@ async fn read_to_compare(
 }
 
 /// One write from its intent on.
-struct Work<'a> {
-    draft: &'a Draft,
-    intent: Intent,
+pub(super) struct Work<'a> {
+    pub(super) draft: &'a Draft,
+    pub(super) intent: Intent,
     provider: SharedProvider,
     inspection: &'a Inspection,
+    /// What the inspector says of the content, if there is one.
+    pub(super) inspected: Option<&'a Inspected>,
     keeper: Option<&'a Arc<Keeper>>,
     /// The present version, if there is one.
     existing: Option<&'a ArtifactRecord>,
@@ -559,6 +590,16 @@ impl Work<'_> {
     /// Says whether the write can be gone on with later.
     fn is_kept(&self) -> bool {
         self.keeper.is_some_and(|keeper| keeper.is_kept())
+    }
+
+    /// Removes the parts of a refused upload, as far as they were kept to go on with.
+    async fn abort(&self, context: &CallContext) {
+        let kept = self.keeper.filter(|_| self.is_kept());
+        if let Some(upload) = kept.and_then(|keeper| keeper.upload()) {
+            // What cannot be aborted now expires at the store.
+            let call = CallOptions::default().with_context(context.clone());
+            let _ = self.provider.abort_upload(&upload, &call).await;
+        }
     }
 
     async fn forget(&self) -> Result<()> {
@@ -623,6 +664,7 @@ impl Draft {
             variant: file.name.clone(),
         };
         let attributes = new.attributes.clone().with_content_type(content_type.clone());
+        manager.check_disposition(&attributes)?;
         Ok(Self {
             new,
             variant,
@@ -631,6 +673,23 @@ impl Draft {
             file,
             has_own_content_type,
         })
+    }
+
+    pub(super) fn artifact(&self) -> &ArtifactId {
+        &self.variant.artifact
+    }
+
+    /// What an inspector is told. A content type that follows from the extension says no more than that.
+    pub(super) fn validation(&self) -> Validation {
+        let mut validation = Validation::new(self.new.artifact_type.clone());
+        validation
+            .content_type
+            .clone_from(&self.new.attributes.content_type);
+        validation.file_name.clone_from(&self.new.file_name);
+        let extension = self.new.file.extension.as_ref();
+        validation.stored_name =
+            extension.map(|extension| format!("{}.{}", self.new.file.name, extension.as_str()));
+        validation
     }
 
     fn key_scope(&self, version: Option<VersionId>) -> KeyScope {
@@ -705,76 +764,5 @@ impl Draft {
         serde_json::to_string(&record).map_err(|source| {
             Error::new(ErrorKind::Storage, "the record cannot be written").with_source(source)
         })
-    }
-}
-
-/// The beginning of a stream, read to decide its route.
-struct Buffer {
-    content: Content,
-    pieces: Vec<Bytes>,
-    held_bytes: u64,
-    rest: Option<ByteStream>,
-    ended: bool,
-}
-
-impl Buffer {
-    fn new(content: Content) -> Self {
-        Self {
-            content,
-            pieces: Vec::new(),
-            held_bytes: 0,
-            rest: None,
-            ended: false,
-        }
-    }
-
-    fn size(&self) -> RouteSize {
-        match self.content.length() {
-            Some(length) => RouteSize::Exactly(length),
-            None if self.ended => RouteSize::Exactly(self.held_bytes),
-            None => RouteSize::AtLeast(self.held_bytes),
-        }
-    }
-
-    async fn fill_beyond(&mut self, threshold: u64) -> Result<()> {
-        let mut stream = match self.rest.take() {
-            Some(stream) => stream,
-            None => self.content.open().await?,
-        };
-        while self.held_bytes <= threshold && !self.ended {
-            match stream.next().await.transpose()? {
-                Some(piece) => {
-                    self.held_bytes += piece.len() as u64;
-                    self.pieces.push(piece);
-                }
-                None => self.ended = true,
-            }
-        }
-        self.rest = Some(stream);
-        Ok(())
-    }
-
-    /// Returns the whole as one content again: what was read, then what was not.
-    fn into_content(self) -> Content {
-        if self.content.can_replay() {
-            let length = self.ended.then_some(self.held_bytes);
-            return length.map_or(self.content.clone(), |length| {
-                self.content.clone().with_length(length)
-            });
-        }
-        match self.rest {
-            _ if self.ended => {
-                let mut whole = BytesMut::new();
-                self.pieces
-                    .iter()
-                    .for_each(|piece| whole.extend_from_slice(piece));
-                Content::from_bytes(whole)
-            }
-            Some(rest) => {
-                let held = futures_util::stream::iter(self.pieces.into_iter().map(Ok));
-                Content::from_stream(None, held.chain(rest))
-            }
-            None => self.content,
-        }
     }
 }

@@ -12,6 +12,7 @@ mod provider;
 mod resilience;
 mod secret;
 mod size;
+mod validation;
 mod vocabulary;
 
 mod effective;
@@ -48,4 +49,5 @@ pub use resilience::{
 };
 pub use secret::{REDACTED, Secret};
 pub use size::ByteSize;
+pub use validation::{ImageLimitSettings, ScanSettings, ScannerSettings, TypeSettings, ValidationSettings};
 pub use vocabulary::{ContentTypePattern, OneOrMany};

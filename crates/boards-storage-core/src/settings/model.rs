@@ -12,6 +12,7 @@ use super::health::HealthSettings;
 use super::provider::{ProviderSettings, WrittenProvider};
 use super::resilience::ResilienceSettings;
 use super::size::ByteSize;
+use super::validation::ValidationSettings;
 use super::vocabulary::{ContentTypePattern, OneOrMany};
 use crate::catalog::Quota;
 use crate::options::AccessClass;
@@ -82,6 +83,9 @@ pub struct StorageSettings {
     /// Whether calls are counted and measured.
     #[serde(default)]
     pub metrics: MetricsSettings,
+    /// What content must be, and whether it is scanned for malware.
+    #[serde(default)]
+    pub validation: ValidationSettings,
 }
 
 fn default_data_path() -> PathBuf {
@@ -274,6 +278,7 @@ impl StorageSettings {
             health: HealthSettings::default(),
             audit: AuditSettings::default(),
             metrics: MetricsSettings::default(),
+            validation: ValidationSettings::default(),
         }
     }
 
@@ -312,6 +317,13 @@ impl StorageSettings {
     #[must_use]
     pub fn with_audit(mut self, audit: AuditSettings) -> Self {
         self.audit = audit;
+        self
+    }
+
+    /// Sets what content must be.
+    #[must_use]
+    pub fn with_validation(mut self, validation: ValidationSettings) -> Self {
+        self.validation = validation;
         self
     }
 

@@ -8,6 +8,7 @@ use super::problem::{Note, Origin, Problem, ProblemKind, list_names, nearest};
 use super::resilience::{BreakerSettings, HedgeSettings, RetrySettings};
 use super::size::ByteSize;
 use super::tree::{FieldPath, Node, Value, shorten};
+use super::validation;
 use crate::registry::Registry;
 use crate::scope::ArtifactType;
 
@@ -43,6 +44,7 @@ pub(super) fn check(tree: &Node, registry: &Registry, problems: &mut Vec<Problem
     let global = storage.field("resilience");
     check_resilience(global, None, &root.field("resilience"), problems);
     check_audit_keys(storage, &root, problems);
+    validation::check(storage, &root, problems);
     note_unreachable_rules(storage, &root, notes);
     for (path, rule) in rules(storage, &root) {
         if let Some(condition) = rule.field("condition") {

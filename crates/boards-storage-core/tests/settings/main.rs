@@ -8,6 +8,7 @@ mod redaction;
 mod robustness;
 mod schema;
 mod shapes;
+mod validation;
 
 use boards_storage_core::{
     BoxFuture, Error, LoadedSettings, Protection, ProviderFactory, ProviderPlugin, Reach, Registry, Result,

@@ -3,7 +3,7 @@
 use boards_storage::prelude::*;
 use boards_storage::{
     BoxFuture, CallContext, CallOptions, ListOptions, Precondition, PresignDownloadOptions, ProviderSettings,
-    Result as StorageResult, SharedProvider, UploadOptions,
+    Result as StorageResult, SharedProvider, UploadOptions, ValidationSettings,
 };
 use boards_storage_testkit::proxy::{Fault, FaultProxy, Rule};
 use boards_storage_testkit::{CurlExecutor, SignedRequestExecutor as _, TestServer};
@@ -54,6 +54,7 @@ async fn open(config: Map<String, Value>) -> StorageResult<(StorageManager, Shar
     let provider = Storage::registry()?.open(&settings).await?;
     let storage = Storage::builder()
         .provider("bucket", provider.clone())
+        .validation(ValidationSettings::off())
         .open()
         .await?;
     Ok((storage, provider))

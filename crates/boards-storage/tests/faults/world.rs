@@ -3,7 +3,7 @@
 use boards_storage::prelude::*;
 use boards_storage::{
     AuditSettings, CatalogSettings, DownloadOptions, ListOptions, ProviderSettings, SharedProvider,
-    StorageProvider, StorageSettings, UploadOptions,
+    StorageProvider, StorageSettings, UploadOptions, ValidationSettings,
 };
 use boards_storage_testkit::SupabaseDouble;
 use boards_storage_testkit::proxy::{Fault, FaultProxy, Rule};
@@ -83,6 +83,7 @@ impl World {
         let mut settings = StorageSettings::new(settings);
         settings.catalog = CatalogSettings::Memory {};
         settings.audit = AuditSettings::None {};
+        settings.validation = ValidationSettings::off();
         settings.resilience = serde_json::from_value(resilience).expect("settings");
         let storage = Storage::builder()
             .settings(settled(settings))

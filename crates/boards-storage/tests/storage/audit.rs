@@ -15,7 +15,17 @@ use futures_util::StreamExt;
 use crate::world::{World, check_kind, image, in_pieces, locate, stream};
 
 /// What the manager has that is no artifact operation.
-const NO_OPERATIONS: [&str; 3] = ["check_health", "close", "metrics"];
+const NO_OPERATIONS: [&str; 8] = [
+    "check_health",
+    "close",
+    "metrics",
+    // Those of the quarantine are told as the store, the open and the delete that they make.
+    "list_quarantined",
+    "purge_quarantined",
+    "release_quarantined",
+    "rescan",
+    "scan_artifact",
+];
 
 /// Which operation each of the manager's methods is.
 const METHODS: [(&str, AuditOperation); 22] = [

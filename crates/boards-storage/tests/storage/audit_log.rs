@@ -7,7 +7,7 @@ use boards_storage::layers::AuditOrder;
 use boards_storage::prelude::*;
 use boards_storage::{
     AuditLog, AuditOperation, AuditQuery, AuditSettings, CatalogSettings, ProviderSettings, Settings,
-    SettingsSources, Storage, StorageSettings,
+    SettingsSources, Storage, StorageSettings, ValidationSettings,
 };
 use boards_storage_testkit::MemoryAudit;
 
@@ -17,6 +17,7 @@ fn settings(folder: &Path) -> StorageSettings {
     let config = serde_json::json!({ "base_path": folder.join("objects") });
     let mut settings = StorageSettings::new(ProviderSettings::new("local", "local", config));
     settings.data_path = folder.to_owned();
+    settings.validation = ValidationSettings::off();
     settings
 }
 

@@ -17,5 +17,7 @@ mod resume;
 mod routing;
 mod soak;
 mod transfer;
+#[cfg(feature = "validation")]
+mod validation;
 mod world;
 mod write_faults;

@@ -121,6 +121,69 @@ impl Principal {
     }
 }
 
+/// Which object a call is about, whatever its key is: what encryption binds the bytes to.
+///
+/// The same object keeps its identity where it is copied or moved; two objects never share one.
+///
+/// # Examples
+///
+/// ```
+/// use boards_storage_core::{CallContext, ObjectIdentity, TenantId};
+///
+/// let identity = ObjectIdentity::new(TenantId::parse("acme")?, "01890a5d-ac96-774b-bcce-b302099a8057")?;
+/// let context = CallContext::default().with_object(identity);
+/// assert_eq!(context.object.expect("set").tenant().as_str(), "acme");
+/// # Ok::<(), boards_storage_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectIdentity {
+    tenant: TenantId,
+    object: Arc<str>,
+}
+
+impl ObjectIdentity {
+    /// The longest object id, in bytes.
+    pub const OBJECT_BYTES_MAX: usize = 256;
+
+    /// Names an object of a tenant. The manager takes the version id.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the object id is empty or longer than [`Self::OBJECT_BYTES_MAX`].
+    pub fn new(tenant: TenantId, object: impl Into<Arc<str>>) -> crate::Result<Self> {
+        let object = object.into();
+        if object.is_empty() || object.len() > Self::OBJECT_BYTES_MAX {
+            return Err(crate::Error::invalid_input(format!(
+                "an object id has 1 to {} bytes, got {}",
+                Self::OBJECT_BYTES_MAX,
+                object.len()
+            )));
+        }
+        Ok(Self { tenant, object })
+    }
+
+    /// Returns the identity of a version of an artifact.
+    #[must_use]
+    pub fn of_version(tenant: TenantId, version: crate::scope::VersionId) -> Self {
+        Self {
+            tenant,
+            object: version.to_string().into(),
+        }
+    }
+
+    /// Returns whose object it is.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// Returns the object's id within the tenant.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        &self.object
+    }
+}
+
 /// What travels with a call through all layers. A clone is cheap.
 ///
 /// # Examples
@@ -150,6 +213,8 @@ pub struct CallContext {
     pub source_address: Option<IpAddr>,
     /// What the caller says it is, such as `boards-storage/1.0`.
     pub user_agent: Option<Arc<str>>,
+    /// Which object it is about. Encryption needs it to write and to read bytes; nothing else looks at it.
+    pub object: Option<Arc<ObjectIdentity>>,
     /// Which attempt this is, from 1 on; 0 where nobody counts.
     pub attempt: u32,
 }
@@ -203,6 +268,13 @@ impl CallContext {
         self
     }
 
+    /// Sets which object the call is about.
+    #[must_use]
+    pub fn with_object(mut self, object: impl Into<Arc<ObjectIdentity>>) -> Self {
+        self.object = Some(object.into());
+        self
+    }
+
     /// Sets which attempt this is.
     #[must_use]
     pub fn with_attempt(mut self, attempt: u32) -> Self {
@@ -222,6 +294,7 @@ impl CallContext {
         self.trace_parent = self.trace_parent.or_else(|| other.trace_parent.clone());
         self.source_address = self.source_address.or(other.source_address);
         self.user_agent = self.user_agent.or_else(|| other.user_agent.clone());
+        self.object = self.object.or_else(|| other.object.clone());
         self
     }
 

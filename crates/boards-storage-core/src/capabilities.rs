@@ -95,6 +95,8 @@ capability! {
     Checksum = "checksum",
     /// Full reads are checked against the checksum: a mismatch is `Corruption`.
     VerifiedRead = "verified_read",
+    /// Ranges are checked as full reads are: damaged bytes of a range are `Corruption`.
+    VerifiedRange = "verified_range",
 }
 
 impl fmt::Display for Capability {

@@ -359,9 +359,11 @@ impl Layer for EncryptionLayer {
         let plain = |stored: Option<u64>| stored.map(largest_plain).map(|size| size.min(largest));
         let object_max = plain(inner.object_size_bytes_max).or(Some(largest));
         let single_max = plain(inner.single_upload_bytes_max);
+        let verified = [Capability::VerifiedRead, Capability::VerifiedRange];
+        let has_range = inner.has(Capability::Range);
         let mut outer = inner
             .without(&TAKEN)
-            .with(&[Capability::VerifiedRead])
+            .with(&verified[..1 + usize::from(has_range)])
             .with_protection(protection);
         for taken in TAKEN {
             outer = outer.with_reason(taken, NO_DIRECT_ACCESS);

@@ -158,6 +158,12 @@ impl EncryptionHeader {
         bytes
     }
 
+    /// Returns the associated data of an object's Tink stream: what its bytes are bound to.
+    #[must_use]
+    pub fn associated_data(identity: &ObjectIdentity) -> Vec<u8> {
+        associated_data(identity)
+    }
+
     /// Wraps a data key for an object.
     pub(super) fn wrap(
         tenant_key: &SecretKey,

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use boards_storage_core::{Error, MultipartUpload, Part, PartPlace, PartRules, Result, StorageKey};
 
 use super::crypto::TAG_BYTES;
-use super::format::{
-    EncryptionHeader, HEADERS_BYTES, SEGMENT_BYTES, SEGMENT_PLAIN_BYTES, TINK_HEADER_BYTES,
-};
+use super::format::{EncryptionHeader, HEADERS_BYTES, SEGMENT_BYTES, SEGMENT_PLAIN_BYTES, TINK_HEADER_BYTES};
 use super::seal::Encryption;
 
 /// How many uploads may be under way; the oldest is forgotten for another one.

@@ -5,12 +5,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use boards_storage_core::{Clock, Error, ErrorKind, Result, SystemClock, TenantId, async_trait};
+use boards_storage_core::{
+    Clock, Error, ErrorKind, ObjectIdentity, Result, SystemClock, TenantId, async_trait,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::crypto::SecretKey;
+use super::format::EncryptionHeader;
 use super::keyring::{KeyProvider, WrappedKey};
 
 /// How often a change that another process was faster with is tried again.
@@ -270,6 +273,27 @@ impl TenantKeys {
         Ok(count)
     }
 
+    /// Unwraps the data key of an object, so that any Tink (AES256-GCM-HKDF, segments of 64 KiB) reads the stream behind
+    /// the header. The associated data is [`EncryptionHeader::associated_data`].
+    ///
+    /// # Errors
+    ///
+    /// `Corruption` if the header is not that of this object, `AccessDenied` if the tenant's key was destroyed.
+    pub async fn data_key(&self, header: &EncryptionHeader, identity: &ObjectIdentity) -> Result<SecretKey> {
+        let tenant_key = self.generation(identity.tenant(), header.generation()).await?;
+        header.unwrap(&tenant_key, identity)
+    }
+
+    /// Makes the header that goes in front of a Tink stream that was written with this data key.
+    ///
+    /// # Errors
+    ///
+    /// `AccessDenied` if the tenant's key was destroyed.
+    pub async fn header(&self, data_key: &SecretKey, identity: &ObjectIdentity) -> Result<EncryptionHeader> {
+        let (generation, tenant_key) = self.current(identity.tenant()).await?;
+        EncryptionHeader::wrap(&tenant_key, generation, data_key, identity)
+    }
+
     /// Returns the key that a tenant's next object is wrapped by, and its generation.
     pub(super) async fn current(&self, tenant: &TenantId) -> Result<(u32, SecretKey)> {
         let mut kept = self.look(tenant, None).await?;
@@ -377,18 +401,16 @@ impl TenantKeys {
         for _ in 0..RACES_MAX {
             let mut record = self.load(tenant).await?;
             let expected = record.revision;
-            let Some(count) = change(self, &mut record).await? else {
-                return Ok((Arc::new(record), 0));
-            };
-            record.revision += 1;
-            if self.store.save(&record, expected).await? {
+            let count = change(self, &mut record).await?;
+            record.revision += u64::from(count.is_some());
+            if count.is_none() || self.store.save(&record, expected).await? {
                 let record = Arc::new(record);
                 self.keep(Kept {
                     record: Arc::clone(&record),
                     keys: BTreeMap::new(),
                     since: Instant::now(),
                 });
-                return Ok((record, count));
+                return Ok((record, count.unwrap_or(0)));
             }
         }
         Err(Error::new(

@@ -1,1 +1,9 @@
-//! x
+//! The encryption layer: what it stores, what it fetches, and that nothing which was touched is ever given out.
+
+mod bench;
+mod keys;
+mod multipart;
+mod range;
+mod round_trip;
+mod tamper;
+mod tink;

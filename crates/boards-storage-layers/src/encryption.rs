@@ -3,6 +3,7 @@
 //! Each object has a random data key, which its tenant's key wraps, which a key-encryption key wraps. The bytes are a
 //! Tink AES-GCM-HKDF stream behind a header of ours; ADR 0021 tells the format and what it does not hide.
 
+mod attributes;
 mod crypto;
 mod format;
 mod keyring;
@@ -65,7 +66,9 @@ const REPLACED_MAX: u32 = 5;
 /// - Sizes are those of the content, computed from the stored ones. A range is fetched by the segments of 64 KiB that
 ///   hold it, and is authenticated as a whole read is.
 /// - A digest or checksum that is declared is checked here, and is not sent on: the store would check the ciphertext,
-///   and could tell equal contents by it. Metadata, names and sizes are not hidden.
+///   and could tell equal contents by it. Keys, sizes and content types are not hidden.
+/// - User metadata is sealed into one field of the store's, of which about 1,400 bytes are left; a call that does not say
+///   which object it is about, and a listing, do without it.
 /// - Presigned and public URLs are gone: nobody but us can use what they lead to.
 /// - Uploads in parts: each part begins with a segment, as the part rules say; a part that is sent again must have the
 ///   same bytes; an upload that this process did not begin is `NotFound`.
@@ -124,7 +127,9 @@ impl EncryptionLayer {
         next: Next,
     ) -> Result<Outcome> {
         let encryption = Arc::new(self.begin(&options.context).await?);
+        let context = options.context.clone();
         let asked = Arc::make_mut(&mut options);
+        attributes::seal(&self.keys, &mut asked.attributes, identity(&context)?).await?;
         if let (Some(asked), Some(known)) = (asked.length, content.length())
             && asked != known
         {
@@ -151,7 +156,7 @@ impl EncryptionLayer {
             })
             .await?
         {
-            Outcome::Upload(metadata) => Ok(Outcome::Upload(Box::new(described(*metadata)?))),
+            Outcome::Upload(found) => Ok(Outcome::Upload(self.told(found, &context).await?)),
             other => Ok(other),
         }
     }
@@ -193,7 +198,9 @@ impl EncryptionLayer {
         next: Next,
     ) -> Result<Outcome> {
         let encryption = Arc::new(self.begin(&options.context).await?);
+        let context = options.context.clone();
         let asked = Arc::make_mut(&mut options);
+        attributes::seal(&self.keys, &mut asked.attributes, identity(&context)?).await?;
         asked.digest = None;
         asked.length = asked.length.map(stored_size).transpose()?;
         match next.run(Operation::CreateUpload { key, options }).await? {
@@ -259,6 +266,7 @@ impl EncryptionLayer {
     ) -> Result<Outcome> {
         let state = self.uploads.find(upload)?;
         state.check_complete(parts)?;
+        let context = options.context.clone();
         // It is the content's digest, and the store has ciphertext.
         Arc::make_mut(&mut options).digest = None;
         let stored = parts.iter().map(|part| {
@@ -272,12 +280,47 @@ impl EncryptionLayer {
             options,
         };
         match next.run(operation).await? {
-            Outcome::CompleteUpload(metadata) => {
+            Outcome::CompleteUpload(found) => {
                 self.uploads.remove(upload);
-                Ok(Outcome::CompleteUpload(Box::new(described(*metadata)?)))
+                Ok(Outcome::CompleteUpload(self.told(found, &context).await?))
             }
             other => Ok(other),
         }
+    }
+
+    /// Reads metadata, or writes other attributes: those that are written are sealed, those that come back opened.
+    async fn attributes(&self, mut operation: Operation, next: Next) -> Result<Outcome> {
+        let context = operation.context().clone();
+        match &mut operation {
+            Operation::Copy { options, .. } => {
+                if let Some(attributes) = &mut Arc::make_mut(options).attributes
+                    && !attributes.user_metadata.is_empty()
+                {
+                    attributes::seal(&self.keys, attributes, identity(&context)?).await?;
+                }
+            }
+            Operation::SetMetadata { attributes, .. } if !attributes.user_metadata.is_empty() => {
+                attributes::seal(&self.keys, Arc::make_mut(attributes), identity(&context)?).await?;
+            }
+            _ => {}
+        }
+        Ok(match next.run(operation).await? {
+            Outcome::Metadata(found) => Outcome::Metadata(self.told(found, &context).await?),
+            Outcome::Copy(found) => Outcome::Copy(self.told(found, &context).await?),
+            Outcome::SetMetadata(found) => Outcome::SetMetadata(self.told(found, &context).await?),
+            other => other,
+        })
+    }
+
+    /// Returns what is known of the content, from what the store says of the ciphertext.
+    async fn told(
+        &self,
+        mut found: Box<ObjectMetadata>,
+        context: &CallContext,
+    ) -> Result<Box<ObjectMetadata>> {
+        *found = described(*found)?;
+        attributes::open(&self.keys, &mut found.attributes, context.object.as_deref()).await?;
+        Ok(found)
     }
 
     async fn run(&self, operation: Operation, next: Next) -> Result<Outcome> {
@@ -315,12 +358,7 @@ impl EncryptionLayer {
                 next.run(Operation::AbortUpload { upload, options }).await
             }
             Operation::Metadata { .. } | Operation::Copy { .. } | Operation::SetMetadata { .. } => {
-                Ok(match next.run(operation).await? {
-                    Outcome::Metadata(found) => Outcome::Metadata(Box::new(described(*found)?)),
-                    Outcome::Copy(found) => Outcome::Copy(Box::new(described(*found)?)),
-                    Outcome::SetMetadata(found) => Outcome::SetMetadata(Box::new(described(*found)?)),
-                    other => other,
-                })
+                self.attributes(operation, next).await
             }
             Operation::List { options } => Ok(match next.run(Operation::List { options }).await? {
                 Outcome::List(entries) => Outcome::List(Box::pin(entries.map(|entry| entry.map(listed)))),
@@ -502,7 +540,7 @@ impl Reading<'_> {
                 "the object was replaced while a range of it was read",
             ));
         }
-        self.deliver(&metadata, opener, plan, Bytes::new(), body)
+        self.deliver(&metadata, opener, plan, Bytes::new(), body).await
     }
 
     async fn open_from_start(&self, download: Download, plan: Plan) -> Result<DownloadOutcome> {
@@ -514,12 +552,12 @@ impl Reading<'_> {
             let body = first.split_off(usize::try_from(HEADERS_BYTES).unwrap_or(usize::MAX));
             let size = body.len() as u64;
             let body = Download::from_bytes(Arc::clone(&metadata), 0..size, body);
-            return self.deliver(&metadata, opener, plan, Bytes::new(), body);
+            return self.deliver(&metadata, opener, plan, Bytes::new(), body).await;
         }
         let mut stream = download.into_stream();
         let (headers, first) = Headers::read(&mut stream).await?;
         let opener = self.opener(headers, plan.clone()).await?;
-        let plain = described_as((*metadata).clone(), plan.plain_size());
+        let plain = self.described(&metadata, &plan).await?;
         let range = plan.plain.clone();
         Ok(DownloadOutcome::Object(Download::from_stream(
             plain,
@@ -529,7 +567,7 @@ impl Reading<'_> {
     }
 
     /// Opens the bytes that stand behind the headers.
-    fn deliver(
+    async fn deliver(
         &self,
         metadata: &ObjectMetadata,
         opener: Opener,
@@ -537,7 +575,7 @@ impl Reading<'_> {
         first: Bytes,
         body: Download,
     ) -> Result<DownloadOutcome> {
-        let plain = described_as(metadata.clone(), plan.plain_size());
+        let plain = self.described(metadata, &plan).await?;
         let range = plan.plain.clone();
         let download = match body.as_bytes() {
             Some(bytes) if bytes.len() <= AT_ONCE_BYTES_MAX => {
@@ -546,6 +584,12 @@ impl Reading<'_> {
             _ => Download::from_stream(plain, range, opener.open_stream(first, body.into_stream())),
         };
         Ok(DownloadOutcome::Object(download))
+    }
+
+    async fn described(&self, stored: &ObjectMetadata, plan: &Plan) -> Result<ObjectMetadata> {
+        let mut metadata = described_as(stored.clone(), plan.plain_size());
+        attributes::open(self.keys, &mut metadata.attributes, Some(&self.identity)).await?;
+        Ok(metadata)
     }
 
     async fn opener(&self, headers: Headers, plan: Plan) -> Result<Opener> {
@@ -626,11 +670,16 @@ fn described_as(mut metadata: ObjectMetadata, size_bytes: u64) -> ObjectMetadata
     metadata
 }
 
+fn without_sealed(mut metadata: ObjectMetadata) -> ObjectMetadata {
+    attributes::leave_out(&mut metadata.attributes);
+    metadata
+}
+
 fn listed(entry: ListEntry) -> ListEntry {
     match entry {
         ListEntry::Object(mut metadata) => {
             let size = plain_size(metadata.size_bytes).unwrap_or(metadata.size_bytes);
-            *metadata = described_as(*metadata, size);
+            *metadata = without_sealed(described_as(*metadata, size));
             ListEntry::Object(metadata)
         }
         prefix @ ListEntry::Prefix(_) => prefix,

@@ -24,10 +24,10 @@ use crate::content_type::ContentType;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::metadata::{ObjectAttributes, ObjectMetadata, WriteId};
 use crate::operation::OperationKind;
-use crate::options::{AccessClass, CallContext, CallOptions, Precondition, UploadOptions};
+use crate::options::{AccessClass, CallContext, CallOptions, ObjectIdentity, Precondition, UploadOptions};
 use crate::provider::SharedProvider;
 use crate::routing::{Route, RouteDecision, RouteQuery, RouteSize};
-use crate::scope::{ArtifactId, Extension, VariantFile, VersionId};
+use crate::scope::{ArtifactId, Extension, TenantId, VariantFile, VersionId};
 use crate::template::{ArtifactScope, KeyScope, TemporaryScope};
 use crate::transfer::{UploadState, Uploader};
 
@@ -430,7 +430,7 @@ impl StorageManager {
     ) -> Result<UploadOptions> {
         let capabilities = provider.capabilities();
         let mut options = UploadOptions::default()
-            .with_context(draft.new.context.clone())
+            .with_context(about(&draft.new.context, &intent.variant.tenant, intent.version))
             .with_attributes(kept(capabilities, &draft.attributes));
         if capabilities.has(Capability::UserMetadata) {
             options.attributes = options
@@ -478,6 +478,13 @@ impl StorageManager {
             Either::Right((lost, _)) => Err(lost),
         }
     }
+}
+
+/// Says which object a call is about: the version, which keeps its id wherever its bytes go.
+pub(super) fn about(context: &CallContext, tenant: &TenantId, version: VersionId) -> CallContext {
+    context
+        .clone()
+        .with_object(ObjectIdentity::of_version(tenant.clone(), version))
 }
 
 /// After an upload failed: if the object at the key is our own write, it succeeded after all.

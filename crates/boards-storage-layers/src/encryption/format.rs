@@ -21,6 +21,7 @@ use super::crypto::{self, KEY_BYTES, NONCE_BYTES, SecretKey, TAG_BYTES, WRAPPED_
 
 /// The size of a segment as it is stored, in bytes.
 pub(super) const SEGMENT_BYTES: u64 = 65_536;
+pub(super) const SEGMENT_BYTES_USIZE: usize = 65_536;
 /// How many bytes of content a segment holds.
 pub(super) const SEGMENT_PLAIN_BYTES: u64 = SEGMENT_BYTES - TAG_BYTES as u64;
 /// The size of Tink's header, which stands in the first segment.

@@ -369,6 +369,7 @@ mod tests {
     }
 
     #[cfg(unix)]
+    #[expect(clippy::disallowed_methods, reason = "a test that writes the file itself")]
     #[tokio::test]
     async fn a_file_that_others_can_read_is_refused() {
         use std::os::unix::fs::PermissionsExt as _;

@@ -11,10 +11,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 
 use super::crypto::{self, SecretKey, TAG_BYTES};
-use super::format::{self, EncryptionHeader, SEGMENT_BYTES, TinkHeader};
+use super::format::{self, EncryptionHeader, SEGMENT_BYTES_USIZE, TinkHeader};
 
 /// How much is handed on at a time.
-const BATCH_BYTES: usize = 4 * SEGMENT_BYTES as usize;
+const BATCH_BYTES: usize = 4 * SEGMENT_BYTES_USIZE;
 
 /// Content of up to this many bytes that is in memory is encrypted at once, so that a retry sends the same buffer.
 const AT_ONCE_BYTES_MAX: usize = 16 << 20;
@@ -205,7 +205,7 @@ struct Sealer {
 impl Sealer {
     fn new(encryption: Arc<Encryption>, place: Place, capacity: usize) -> Self {
         let batch = capacity.min(BATCH_BYTES);
-        let mut buffer = BytesMut::with_capacity(capacity + SEGMENT_BYTES as usize);
+        let mut buffer = BytesMut::with_capacity(capacity + SEGMENT_BYTES_USIZE);
         if place.segment == 0 {
             buffer.extend_from_slice(&encryption.header.to_bytes());
             buffer.extend_from_slice(&encryption.tink.to_bytes());
@@ -241,7 +241,7 @@ impl Sealer {
 
     fn take(&mut self) -> Bytes {
         let sealed = self.buffer.split().freeze();
-        self.buffer.reserve(BATCH_BYTES + SEGMENT_BYTES as usize);
+        self.buffer.reserve(BATCH_BYTES + SEGMENT_BYTES_USIZE);
         self.start = 0;
         sealed
     }

@@ -168,6 +168,7 @@ async fn a_wrong_key_of_the_right_id_is_corruption() {
     assert_eq!(refused.kind(), ErrorKind::Corruption);
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test that spoils the file itself")]
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_make_one_first_key_and_lose_no_generation() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -220,6 +221,7 @@ async fn many_at_once_make_one_first_key_and_lose_no_generation() {
 }
 
 #[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "a test that looks at the file itself")]
 #[tokio::test]
 async fn a_file_of_tenant_keys_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod keys;
+mod metadata;
 mod multipart;
 mod range;
 mod round_trip;

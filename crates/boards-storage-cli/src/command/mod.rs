@@ -10,6 +10,7 @@ mod get_resume;
 mod health;
 mod history;
 mod info;
+mod keys;
 mod ls;
 mod providers;
 mod put;
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Doctor(doctor::Doctor),
     Health(health::Health),
     Audit(audit::Audit),
+    Keys(keys::Keys),
     Completions(completions::Completions),
 }
 
@@ -65,6 +67,7 @@ impl Command {
             Self::Config(config) => Box::pin(config.run(session)).await,
             Self::Doctor(doctor) => Box::pin(doctor.run(session)).await,
             Self::Health(health) => Box::pin(health.run(session)).await,
+            Self::Keys(keys) => Box::pin(keys.run(session)).await,
             Self::Audit(audit) => Box::pin(audit.run(session)).await,
             Self::Completions(completions) => completions.run(session),
         }

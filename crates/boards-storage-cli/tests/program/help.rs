@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 28] = [
     "",
     "put",
     "get",
@@ -28,6 +28,12 @@ const COMMANDS: [&str; 22] = [
     "audit tail",
     "audit query",
     "stats",
+    "keys",
+    "keys generate",
+    "keys list",
+    "keys rotate",
+    "keys rewrap",
+    "keys shred",
 ];
 
 #[test]

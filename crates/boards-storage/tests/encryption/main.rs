@@ -6,8 +6,8 @@ use std::sync::Arc;
 use boards_storage::layers::{Keyring, TenantKeys};
 use boards_storage::prelude::*;
 use boards_storage::{
-    CallContext, CatalogSettings, EncryptionSettings, HealthOptions, ProviderSettings, ResumableOptions,
-    StorageSettings, UploadOptions, open_tenant_keys,
+    CallContext, CatalogSettings, EncryptionSettings, HealthOptions, Journal, ProviderSettings,
+    ResumableOptions, StorageSettings, StoreState, async_trait, open_tenant_keys,
 };
 
 /// A place with a keyring, and one provider that encrypts.
@@ -31,7 +31,11 @@ impl Place {
     }
 
     async fn open(&self) -> StorageManager {
-        Storage::builder().settings(self.settings.clone()).open().await.expect("opened")
+        Storage::builder()
+            .settings(self.settings.clone())
+            .open()
+            .await
+            .expect("opened")
     }
 
     async fn keys(&self) -> TenantKeys {
@@ -77,7 +81,26 @@ fn tenant() -> TenantId {
     TenantId::parse("acme").expect("a tenant")
 }
 
-async fn read(storage: &StorageManager, found: &ArtifactReference, range: Option<ByteRange>) -> Result<Vec<u8>> {
+/// Keeps nothing: the upload goes in parts, and is not gone on with.
+#[derive(Debug)]
+struct Forgetful;
+
+#[async_trait]
+impl Journal<StoreState> for Forgetful {
+    async fn keep(&self, _state: &StoreState) -> Result<()> {
+        Ok(())
+    }
+
+    async fn forget(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+async fn read(
+    storage: &StorageManager,
+    found: &ArtifactReference,
+    range: Option<ByteRange>,
+) -> Result<Vec<u8>> {
     let mut options = OpenOptions::default();
     options.range = range;
     let download = storage.open_artifact(found, &options).await?;
@@ -89,7 +112,10 @@ async fn nothing_of_an_artifact_is_readable_on_the_disk() {
     let place = Place::new();
     let storage = place.open().await;
     let content = sample(300_000);
-    let stored = storage.store_artifact(new("a"), content.clone()).await.expect("stored");
+    let stored = storage
+        .store_artifact(new("a"), content.clone())
+        .await
+        .expect("stored");
     assert_eq!(stored.size, 300_000);
     for secret in [&content[..30], b"Erika", b"patient"] {
         assert_eq!(place.holding(secret), [PathBuf::new(); 0]);
@@ -99,17 +125,33 @@ async fn nothing_of_an_artifact_is_readable_on_the_disk() {
     for range in [0..10, 65_470..65_490, 200_000..299_999, 299_999..300_000] {
         let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
         let expected = &content[start.expect("small")..end.expect("small")];
-        assert!(read(&storage, &stored, Some(ByteRange::from(range))).await.expect("read") == expected);
+        assert!(
+            read(&storage, &stored, Some(ByteRange::from(range)))
+                .await
+                .expect("read")
+                == expected
+        );
     }
-    let told = storage.artifact_metadata(&stored, &CallContext::default()).await.expect("told");
+    let told = storage
+        .artifact_metadata(&stored, &CallContext::default())
+        .await
+        .expect("told");
     assert_eq!(told.object.size_bytes, 300_000);
     assert_eq!(
         told.attributes.user_metadata.get("patient").map(String::as_str),
         Some("Erika Mustermann")
     );
-    let refused = storage.get_download_url(&stored, &Default::default()).await.expect_err("refused");
+    let refused = storage
+        .get_download_url(&stored, &Default::default())
+        .await
+        .expect_err("refused");
     assert_eq!(refused.kind(), ErrorKind::Unsupported);
-    assert!(refused.help().is_some_and(|help| help.contains("through the application")), "{refused:?}");
+    assert!(
+        refused
+            .help()
+            .is_some_and(|help| help.contains("through the application")),
+        "{refused:?}"
+    );
     // Storing it again finds it there.
     let again = storage.store_artifact(new("a"), content).await.expect("stored");
     assert_eq!(again, stored);
@@ -120,17 +162,31 @@ async fn large_artifacts_go_in_and_out_and_into_files() {
     let place = Place::new();
     let storage = place.open().await;
     let content = sample(40 << 20);
-    let pieces: Vec<_> = content.chunks(1 << 20).map(|piece| Ok(piece.to_vec().into())).collect();
+    let pieces: Vec<_> = content
+        .chunks(1 << 20)
+        .map(|piece| Ok(piece.to_vec().into()))
+        .collect();
     let stream = Content::from_stream(None, futures_util::stream::iter(pieces));
     let stored = storage.store_artifact(new("big"), stream).await.expect("stored");
     assert!(read(&storage, &stored, None).await.expect("read") == content);
     let path = place.folder.path().join("fetched");
-    let file = Arc::new(std::fs::File::options().read(true).write(true).create_new(true).open(&path).expect("made"));
-    storage.fetch_artifact(&stored, file, &Default::default()).await.expect("fetched");
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .expect("made");
+    storage
+        .fetch_artifact(&stored, file, &Default::default())
+        .await
+        .expect("fetched");
     assert!(std::fs::read(&path).expect("read") == content);
-    let kept = Arc::new(boards_storage::MemoryJournal::default());
+    let kept = Arc::new(Forgetful);
     let options = ResumableOptions::new(kept);
-    let stored = storage.store_artifact_resumable(new("parts"), content.clone(), &options).await.expect("stored");
+    let stored = storage
+        .store_artifact_resumable(new("parts"), content.clone(), &options)
+        .await
+        .expect("stored");
     assert!(read(&storage, &stored, None).await.expect("read") == content);
     assert_eq!(place.holding(b"quick brown fox"), [PathBuf::new(); 0]);
 }
@@ -145,9 +201,15 @@ async fn keys_are_rotated_and_shredded_while_the_storage_runs() {
     let young = storage.store_artifact(new("new"), "new").await.expect("stored");
     storage.close().await.expect("closed");
     let storage = place.open().await;
-    let newest = storage.store_artifact(new("newest"), "newest").await.expect("stored");
+    let newest = storage
+        .store_artifact(new("newest"), "newest")
+        .await
+        .expect("stored");
     for (found, expected) in [(&old, "old"), (&young, "new"), (&newest, "newest")] {
-        assert_eq!(read(&storage, found, None).await.expect("read"), expected.as_bytes());
+        assert_eq!(
+            read(&storage, found, None).await.expect("read"),
+            expected.as_bytes()
+        );
     }
     assert_eq!(keys.shred(&tenant()).await.expect("shredded"), 2);
     storage.close().await.expect("closed");
@@ -157,14 +219,21 @@ async fn keys_are_rotated_and_shredded_while_the_storage_runs() {
         assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error}");
         assert!(error.to_string().contains("'acme' was destroyed"), "{error}");
     }
-    let refused = storage.store_artifact(new("later"), "x").await.expect_err("refused");
+    let refused = storage
+        .store_artifact(new("later"), "x")
+        .await
+        .expect_err("refused");
     assert_eq!(refused.kind(), ErrorKind::AccessDenied);
     // Another tenant is not touched, and what cannot be read can be deleted.
     let other = NewArtifact::new(ArtifactType::Text);
     let other = storage.store_artifact(other, "other").await.expect("stored");
     assert_eq!(read(&storage, &other, None).await.expect("read"), b"other");
     storage
-        .delete_artifact(&old, &CallContext::default())
+        .delete_artifact(
+            &tenant(),
+            &ArtifactId::parse("old").expect("an id"),
+            &CallContext::default(),
+        )
         .await
         .expect("deleted");
 }
@@ -173,14 +242,23 @@ async fn keys_are_rotated_and_shredded_while_the_storage_runs() {
 async fn one_artifacts_bytes_in_anothers_place_are_corruption() {
     let place = Place::new();
     let storage = place.open().await;
-    let one = storage.store_artifact(new("one"), sample(1000)).await.expect("stored");
-    let two = storage.store_artifact(new("two"), sample(1000)).await.expect("stored");
+    let one = storage
+        .store_artifact(new("one"), sample(1000))
+        .await
+        .expect("stored");
+    let two = storage
+        .store_artifact(new("two"), sample(1000))
+        .await
+        .expect("stored");
     let objects = place.folder.path().join("objects");
     let path = |found: &ArtifactReference| objects.join(found.storage_key.as_str());
     std::fs::copy(path(&one), path(&two)).expect("copied");
     let error = read(&storage, &two, None).await.expect_err("refused");
     assert!(
-        matches!(error.kind(), ErrorKind::Corruption | ErrorKind::PreconditionFailed),
+        matches!(
+            error.kind(),
+            ErrorKind::Corruption | ErrorKind::PreconditionFailed
+        ),
         "{error}"
     );
     assert_eq!(read(&storage, &one, None).await.expect("read"), sample(1000));
@@ -190,7 +268,9 @@ async fn one_artifacts_bytes_in_anothers_place_are_corruption() {
 async fn the_canary_sings_through_the_encryption() {
     let place = Place::new();
     let storage = place.open().await;
-    let report = storage.check_health(HealthOptions::default().with_canary()).await;
+    let report = storage
+        .check_health(&HealthOptions::default().with_canary())
+        .await;
     assert!(report.is_ready, "{report:?}");
 }
 
@@ -198,8 +278,14 @@ async fn the_canary_sings_through_the_encryption() {
 async fn an_encrypting_provider_without_a_keyring_is_not_opened() {
     let mut place = Place::new();
     place.settings.encryption = EncryptionSettings::default();
-    let refused = Storage::builder().settings(place.settings.clone()).open().await.expect_err("refused");
+    let refused = Storage::builder()
+        .settings(place.settings.clone())
+        .open()
+        .await
+        .expect_err("refused");
     assert_eq!(refused.kind(), ErrorKind::Configuration);
-    assert!(refused.to_string().contains("storage.encryption has no keyring"), "{refused}");
-    let _ = UploadOptions::default();
+    assert!(
+        refused.to_string().contains("storage.encryption has no keyring"),
+        "{refused}"
+    );
 }

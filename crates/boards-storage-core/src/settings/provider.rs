@@ -191,7 +191,6 @@ impl JsonSchema for ProviderSettings {
                 "encryption": {
                     "type": "boolean",
                     "description": "Whether what it stores is encrypted on the way, by the keys of storage.encryption.",
-                    "default": false,
                 },
             },
             "required": ["type"],

@@ -44,8 +44,8 @@ fn what_encrypts_has_one_keyring() {
     check(
         &text("", ""),
         &[
-            "storage.providers.other.encryption: 'other' encrypts, and storage.encryption has no keyring",
             "storage.providers.vault.encryption: 'vault' encrypts, and storage.encryption has no keyring",
+            "storage.providers.other.encryption: 'other' encrypts, and storage.encryption has no keyring",
         ],
     );
     check(

@@ -18,7 +18,6 @@ storage:
   encryption: {keyring: keyring}
 ",
     );
-    std::fs::create_dir(place.path("data")).expect("made");
     place
 }
 

@@ -57,7 +57,7 @@ fn what_encrypts_has_one_keyring() {
     );
     check(
         &text("  encryption: {keyring: ''}", ""),
-        &["storage.encryption.keyring: expected a text of at least 1 character, found \"\""],
+        &["storage.encryption.keyring: expected text that is not empty, found \"\""],
     );
 }
 

@@ -75,7 +75,7 @@ struct Kept {
 const FORMAT: u32 = 1;
 
 impl FileTenantKeyStore {
-    /// Names the file. It is made with the first key; its folder must be there.
+    /// Names the file. It and its folder are made with the first key.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: Arc::new(path.into()),
@@ -171,6 +171,9 @@ fn write(path: &Path, change: Option<Change>) -> Result<bool> {
         name.push(ending);
         PathBuf::from(name)
     };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|source| failed(folder, "kept in their folder", source))?;
+    }
     let lock_path = beside(".lock");
     let lock = private(&lock_path).map_err(|source| failed(&lock_path, "locked", source))?;
     lock.lock()

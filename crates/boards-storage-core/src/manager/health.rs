@@ -26,10 +26,10 @@ use crate::health::{
     CanaryState, ComponentHealth, HealthReport, HealthState, ProviderHealth, RouteHealth, StateChange,
 };
 use crate::key::StorageKey;
+use crate::object_identity::ObjectIdentity;
 use crate::operation::ListEntry;
 use crate::options::{
-    AccessClass, CallContext, CallOptions, DeleteOptions, DownloadOptions, ListOptions, ObjectIdentity,
-    UploadOptions,
+    AccessClass, CallContext, CallOptions, DeleteOptions, DownloadOptions, ListOptions, UploadOptions,
 };
 use crate::provider::SharedProvider;
 use crate::routing::Route;

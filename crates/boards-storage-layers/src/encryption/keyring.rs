@@ -39,7 +39,7 @@ impl WrappedKey {
 /// the key's ARN, and `context` goes into the encryption context, base64-encoded; for Google Cloud KMS it is the
 /// additional authenticated data of `encrypt` and `decrypt`; for Vault's transit engine `associated_data` of
 /// `transit/encrypt/:name`, and the id is the name. They are asked once per tenant key and time that it is kept in
-/// memory, not per object.
+/// memory, not per object. No layer repeats a call that fails: a provider does that itself.
 ///
 /// # Examples
 ///

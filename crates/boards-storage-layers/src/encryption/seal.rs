@@ -1,5 +1,6 @@
 //! Writing: content becomes our header, Tink's header and sealed segments.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::aead::LessSafeKey;
@@ -22,6 +23,9 @@ const AT_ONCE_BYTES_MAX: usize = 16 << 20;
 /// More than this is encrypted at once only away from the runtime.
 const ON_RUNTIME_BYTES_MAX: usize = 256 << 10;
 
+/// How many segments are remembered in one piece.
+const BLOCK_SEGMENTS: u32 = 1024;
+
 /// One encryption: its keys, its salt, and what was sealed with them.
 ///
 /// No two different contents are ever sealed under one nonce: each sealed segment is remembered by its tag, and other
@@ -30,7 +34,8 @@ pub(super) struct Encryption {
     header: EncryptionHeader,
     tink: TinkHeader,
     key: LessSafeKey,
-    sealed: Mutex<Vec<u64>>,
+    /// By blocks, so that parts may come in any order: a short form of each segment's tag.
+    sealed: Mutex<HashMap<u32, Vec<u64>>>,
 }
 
 impl Encryption {
@@ -54,8 +59,9 @@ impl Encryption {
         short.copy_from_slice(&tag[..8]);
         // Never zero, which means "none yet".
         let seen = u64::from_be_bytes(short) & !3 | 2 | u64::from(is_last);
-        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = segment as usize;
+        let mut blocks = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        let sealed = blocks.entry(segment / BLOCK_SEGMENTS).or_default();
+        let index = (segment % BLOCK_SEGMENTS) as usize;
         if sealed.len() <= index {
             sealed.resize(index + 1, 0);
         }

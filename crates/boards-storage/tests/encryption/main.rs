@@ -8,12 +8,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use boards_storage::layers::{Keyring, TenantKeys};
+use boards_storage::layers::{EncryptionLayer, Keyring, MemoryTenantKeyStore, SecretKey, TenantKeys};
 use boards_storage::prelude::*;
 use boards_storage::{
-    CallContext, CatalogSettings, EncryptionSettings, HealthOptions, Journal, ProviderSettings,
-    ResumableOptions, StorageSettings, StoreState, async_trait, open_tenant_keys,
+    CallContext, Capability, CatalogSettings, EncryptionSettings, HealthOptions, Journal, ManagerSettings,
+    MemoryCatalog, ProviderSettings, ResumableOptions, Stack, StackBuilder, StorageSettings, StoreState,
+    async_trait, open_tenant_keys,
 };
+use boards_storage_testkit::MemoryProvider;
 
 /// A place with a keyring, and one provider that encrypts.
 struct Place {
@@ -292,4 +294,76 @@ async fn an_encrypting_provider_without_a_keyring_is_not_opened() {
         refused.to_string().contains("storage.encryption has no keyring"),
         "{refused}"
     );
+}
+
+/// Keeps the last state, and fails after so many parts.
+#[derive(Debug)]
+struct Interrupted {
+    state: std::sync::Mutex<Option<StoreState>>,
+    parts_max: usize,
+}
+
+#[async_trait]
+impl Journal<StoreState> for Interrupted {
+    async fn keep(&self, state: &StoreState) -> Result<()> {
+        if state.upload.parts.len() > self.parts_max {
+            return Err(Error::new(ErrorKind::Storage, "the journal is full"));
+        }
+        *self.state.lock().expect("no panic") = Some(state.clone());
+        Ok(())
+    }
+
+    async fn forget(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_upload_begins_anew_in_another_process_and_leaves_nothing() {
+    let memory = MemoryProvider::builder()
+        .without(&[Capability::StreamingUpload])
+        .build();
+    let keyring = Keyring::new("k1", SecretKey::random().expect("random")).expect("an id");
+    let keys = TenantKeys::new(Arc::new(keyring), Arc::new(MemoryTenantKeyStore::default()));
+    let catalog = Arc::new(MemoryCatalog::default());
+    let process = || {
+        let keys = keys.clone();
+        let stacks: StackBuilder = Arc::new(move |name, provider| {
+            let layer = EncryptionLayer::new(keys.clone());
+            Arc::new(Stack::new(name, provider, vec![Arc::new(layer) as _]))
+        });
+        let mut settings = ManagerSettings::new("vault");
+        settings.uploader.single_bytes_max = 1000;
+        settings.uploader.part_size_bytes = 100_000;
+        let manager = StorageManager::with_parts(
+            settings,
+            Arc::clone(&catalog) as _,
+            Arc::new(boards_storage::SystemClock),
+            stacks,
+        );
+        manager
+            .register_provider("vault", Arc::clone(&memory) as _)
+            .expect("registered");
+        manager
+    };
+    let content = sample(1_000_000);
+    let journal = Arc::new(Interrupted {
+        state: std::sync::Mutex::default(),
+        parts_max: 3,
+    });
+    let options = ResumableOptions::new(Arc::clone(&journal) as _);
+    let failed = process()
+        .store_artifact_resumable(new("a"), content.clone(), &options)
+        .await;
+    assert_eq!(failed.expect_err("interrupted").kind(), ErrorKind::Storage);
+    assert_eq!(memory.pending_uploads(), 1);
+    let state = journal.state.lock().expect("no panic").take().expect("kept");
+    let options = ResumableOptions::new(Arc::new(Forgetful)).with_state(state);
+    let second = process();
+    let stored = second
+        .store_artifact_resumable(new("a"), content.clone(), &options)
+        .await;
+    let stored = stored.expect("stored");
+    assert_eq!(memory.pending_uploads(), 0);
+    assert!(read(&second, &stored, None).await.expect("read") == content);
 }

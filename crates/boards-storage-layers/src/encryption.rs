@@ -7,6 +7,7 @@ mod attributes;
 mod crypto;
 mod format;
 mod keyring;
+mod known;
 mod open;
 mod parts;
 mod seal;
@@ -18,9 +19,9 @@ use std::sync::Arc;
 
 use boards_storage_core::{
     ByteRange, CallContext, Capabilities, Capability, ChecksumHasher, CompleteUploadOptions, Content,
-    CreateUploadOptions, Download, DownloadOptions, DownloadOutcome, Error, ErrorKind, Layer, ListEntry,
-    MultipartUpload, Next, ObjectIdentity, ObjectMetadata, Operation, Outcome, Part, PartPlace, Result,
-    StorageKey, UploadOptions, UploadPartOptions, async_trait,
+    CreateUploadOptions, Download, DownloadOptions, DownloadOutcome, ETag, Error, ErrorKind, Layer,
+    ListEntry, MultipartUpload, Next, NotModified, ObjectIdentity, ObjectMetadata, Operation, Outcome, Part,
+    PartPlace, Result, StorageKey, UploadOptions, UploadPartOptions, async_trait,
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -33,6 +34,7 @@ pub use tenant::{Rewrapped, TenantKeyGeneration, TenantKeyRecord, TenantKeyStore
 
 use crate::context::Place as CallPlace;
 use format::{HEADERS_BYTES, damaged, plain_size};
+use known::KnownHeaders;
 use open::{Headers, Opener, Plan};
 use parts::{Upload, Uploads};
 use seal::{Checks, Encryption, Place, encrypt};
@@ -101,6 +103,7 @@ const REPLACED_MAX: u32 = 5;
 pub struct EncryptionLayer {
     keys: TenantKeys,
     uploads: Arc<Uploads>,
+    known: Arc<KnownHeaders>,
 }
 
 impl EncryptionLayer {
@@ -110,6 +113,7 @@ impl EncryptionLayer {
         Self {
             keys,
             uploads: Arc::default(),
+            known: Arc::default(),
         }
     }
 
@@ -172,6 +176,7 @@ impl EncryptionLayer {
         );
         let reading = Reading {
             keys: &self.keys,
+            known: &self.known,
             key,
             identity,
             options,
@@ -443,9 +448,18 @@ impl fmt::Debug for EncryptionLayer {
     }
 }
 
+/// What is known before a range is fetched.
+enum Head {
+    /// The headers, the stored size, and of which state they are.
+    Read(Box<Headers>, u64, Option<ETag>),
+    /// The caller has this state already.
+    NotModified(NotModified),
+}
+
 /// One read.
 struct Reading<'a> {
     keys: &'a TenantKeys,
+    known: &'a KnownHeaders,
     key: StorageKey,
     identity: Arc<ObjectIdentity>,
     options: Arc<DownloadOptions>,
@@ -512,17 +526,12 @@ impl Reading<'_> {
 
     /// Reads a range that begins later: first the headers, then its segments of the same state of the object.
     async fn range_behind(&self, range: ByteRange) -> Result<DownloadOutcome> {
-        let mut options = Arc::clone(&self.options);
-        Arc::make_mut(&mut options).range = Some(ByteRange::from(0..HEADERS_BYTES));
-        let head = match self.fetch(options).await.map_err(too_short)? {
-            DownloadOutcome::Object(head) => head,
-            not_modified => return Ok(not_modified),
+        let (headers, stored, etag) = match self.headers().await? {
+            Head::Read(headers, stored, etag) => (*headers, stored, etag),
+            Head::NotModified(not_modified) => return Ok(DownloadOutcome::NotModified(not_modified)),
         };
-        let metadata = Arc::clone(head.metadata());
-        let stored = metadata.size_bytes;
         let plain = plain_size(stored).ok_or_else(no_size)?;
         let plan = Plan::new(range.resolve(plain)?, plain, stored);
-        let (headers, _none) = Headers::read(&mut head.into_stream()).await?;
         let opener = self.opener(headers, plan.clone()).await?;
         let mut options = Arc::clone(&self.options);
         let asked = Arc::make_mut(&mut options);
@@ -530,17 +539,42 @@ impl Reading<'_> {
         asked.if_none_match = None;
         asked.if_modified_since = None;
         if asked.if_match.is_none() && self.next.capabilities().has(Capability::ConditionalDownload) {
-            asked.if_match.clone_from(&metadata.etag);
+            asked.if_match.clone_from(&etag);
         }
         let body = self.fetch(options).await?.into_object()?;
-        let is_same = |found: &ObjectMetadata| found.size_bytes == stored && found.etag == metadata.etag;
-        if !is_same(body.metadata()) {
+        let metadata = Arc::clone(body.metadata());
+        if metadata.size_bytes != stored || metadata.etag != etag {
             return Err(Error::new(
                 ErrorKind::PreconditionFailed,
                 "the object was replaced while a range of it was read",
             ));
         }
         self.deliver(&metadata, opener, plan, Bytes::new(), body).await
+    }
+
+    /// Reads the headers, or finds those that were read of this very state.
+    async fn headers(&self) -> Result<Head> {
+        let is_plain = self.options.if_none_match.is_none() && self.options.if_modified_since.is_none();
+        if let Some(etag) = self.options.if_match.as_ref().filter(|_| is_plain)
+            && let Some((headers, stored)) = self.known.find(&self.key, etag)
+        {
+            return Ok(Head::Read(Box::new(headers), stored, Some(etag.clone())));
+        }
+        let mut options = Arc::clone(&self.options);
+        Arc::make_mut(&mut options).range = Some(ByteRange::from(0..HEADERS_BYTES));
+        let head = match self.fetch(options).await.map_err(too_short)? {
+            DownloadOutcome::Object(head) => head,
+            DownloadOutcome::NotModified(not_modified) => return Ok(Head::NotModified(not_modified)),
+        };
+        let metadata = Arc::clone(head.metadata());
+        let (headers, _none) = Headers::read(&mut head.into_stream()).await?;
+        self.known
+            .note(&self.key, metadata.etag.as_ref(), &headers, metadata.size_bytes);
+        Ok(Head::Read(
+            Box::new(headers),
+            metadata.size_bytes,
+            metadata.etag.clone(),
+        ))
     }
 
     async fn open_from_start(&self, download: Download, plan: Plan) -> Result<DownloadOutcome> {

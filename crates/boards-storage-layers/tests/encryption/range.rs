@@ -1,9 +1,9 @@
 //! Ranges: the right bytes, and no more fetched than the segments that hold them.
 
-use boards_storage_core::{ByteRange, ErrorKind};
+use boards_storage_core::{ByteRange, DownloadOptions, ErrorKind, StorageProvider};
 use proptest::prelude::*;
 
-use super::bench::{Bench, SEGMENT, sample};
+use super::bench::{Bench, SEGMENT, context, key, sample};
 
 const SIZE: usize = 5 * SEGMENT + 1000;
 
@@ -60,6 +60,43 @@ async fn a_range_in_the_first_segment_is_one_request() {
         .await
         .expect("read");
     assert_eq!(bench.asked.take(), [0..168, 128 + 3 * 65_536..128 + 4 * 65_536]);
+}
+
+#[tokio::test]
+async fn the_ranges_of_one_state_fetch_its_headers_once() {
+    let bench = Bench::new();
+    let stored = bench.put("a", &sample(SIZE)).await;
+    let read = async |etag: boards_storage_core::ETag| {
+        let options = DownloadOptions::default()
+            .with_context(context("acme", "a"))
+            .with_range(ByteRange::from(200_000..200_100))
+            .with_if_match(etag);
+        let download = bench.stack.download(&key("a"), &options).await?.into_object()?;
+        download.bytes(100).await
+    };
+    let etag = stored.etag.expect("the store has tags");
+    for requests in [2, 1, 1] {
+        bench.asked.take();
+        assert!(read(etag.clone()).await.expect("read") == sample(SIZE)[200_000..200_100]);
+        assert_eq!(bench.asked.take().len(), requests);
+    }
+    // What was destroyed is not read by what is known, and another state is not taken for this one.
+    let young = bench.put("a", &sample(SIZE - 1)).await;
+    assert_eq!(
+        read(etag).await.expect_err("refused").kind(),
+        ErrorKind::PreconditionFailed
+    );
+    let etag = young.etag.expect("the store has tags");
+    read(etag.clone()).await.expect("read");
+    bench
+        .keys
+        .shred(&super::bench::tenant("acme"))
+        .await
+        .expect("shredded");
+    assert_eq!(
+        read(etag).await.expect_err("refused").kind(),
+        ErrorKind::AccessDenied
+    );
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ fn what_is_put_is_encrypted_and_comes_back() {
     assert_eq!(part.out, "secret");
     place
         .run("url note")
-        .code(7)
+        .code(12)
         .complains(&["through the application"]);
 }
 
@@ -101,7 +101,7 @@ fn a_tenant_is_shredded_only_if_it_is_meant() {
     for line in ["keys shred acme", "keys shred acme --confirm acm"] {
         place
             .run(line)
-            .code(2)
+            .code(6)
             .complains(&["unreadable for ever", "--confirm acme"]);
     }
     place.run("cat note --tenant acme").ok();

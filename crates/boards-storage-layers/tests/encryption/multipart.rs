@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use boards_storage_core::{
-    CompleteUploadOptions, Content, CreateUploadOptions, ErrorKind, Layer, PartPlace, PartRules, Stack,
-    StorageProvider, UploadOptions, UploadPartOptions, Uploader, UploaderSettings,
+    CompleteUploadOptions, Content, CreateUploadOptions, Error, ErrorKind, Layer, Next, Operation,
+    OperationKind, Outcome, PartPlace, PartRules, Result, Stack, StorageProvider, UploadOptions,
+    UploadPartOptions, Uploader, UploaderSettings, async_trait,
 };
-use boards_storage_layers::EncryptionLayer;
-use boards_storage_testkit::MemoryProvider;
+use boards_storage_layers::{EncryptionLayer, RetryLayer};
+use boards_storage_testkit::{MemoryProvider, Script, Step};
 use bytes::Bytes;
 
 use super::bench::{Bench, SEGMENT, context, key, sample};
@@ -180,4 +181,61 @@ fn a_store_whose_parts_must_be_equal_or_multiples_has_no_encrypted_parts() {
             "{refused}"
         );
     }
+}
+
+/// Notes the bytes of everything that is sent.
+#[derive(Debug, Default)]
+struct Sent(parking_lot::Mutex<Vec<Bytes>>);
+
+#[async_trait]
+impl Layer for Sent {
+    fn name(&self) -> &'static str {
+        "sent"
+    }
+
+    async fn around(&self, operation: Operation, next: Next) -> Result<Outcome> {
+        if let Some(content) = operation.content() {
+            let bytes = content.collect(usize::MAX).await?;
+            self.0.lock().push(bytes);
+        }
+        next.run(operation).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_sent_again_is_the_same_ciphertext() {
+    let bench = Bench::new();
+    let (sent, script) = (Arc::new(Sent::default()), Script::new());
+    let lost = || Step::FailAfter(Error::new(ErrorKind::Timeout, "no answer"));
+    script.push_times(2, OperationKind::Upload, lost);
+    script.push_times(2, OperationKind::UploadPart, lost);
+    let layers: Vec<Arc<dyn Layer>> = vec![
+        Arc::new(EncryptionLayer::new(bench.keys.clone())),
+        Arc::new(RetryLayer::default()),
+        Arc::clone(&sent) as _,
+        script,
+    ];
+    let stack = Stack::new("main", Arc::clone(&bench.memory) as _, layers);
+    let bytes = sample(300_000);
+    let options = UploadOptions::default().with_context(context("acme", "a"));
+    let content = super::bench::replayable(&bytes, 1234);
+    stack.upload(&key("a"), content, &options).await.expect("stored");
+    assert_eq!(bench.get("a").await.expect("read"), bytes);
+    let create = CreateUploadOptions::default().with_context(context("acme", "a"));
+    let upload = stack.create_upload(&key("a"), &create).await.expect("begun");
+    let (place, options) = (PartPlace::new(1, 0).last(), UploadPartOptions::default());
+    let part = stack
+        .upload_part(&upload, place, bytes.clone().into(), &options)
+        .await
+        .expect("sent");
+    let again = stack
+        .upload_part(&upload, place, bytes.clone().into(), &options)
+        .await
+        .expect("sent");
+    assert_eq!(part, again);
+    let sent = std::mem::take(&mut *sent.0.lock());
+    assert_eq!(sent.len(), 7, "three attempts each, and one once more");
+    assert!(sent[..3].windows(2).all(|pair| pair[0] == pair[1]));
+    assert!(sent[3..].windows(2).all(|pair| pair[0] == pair[1]));
+    assert!(sent[0] != sent[3], "another upload has another salt");
 }

@@ -13,7 +13,7 @@ const JAVASCRIPT: &str = "@supabase/storage-js@2.119.1";
 const TINK: &str = "tink==1.16.0";
 const PYTHON: &str = "storage3==2.34.1";
 
-/// Installs all of them, unless they are there.
+/// Installs the Supabase clients, unless they are there.
 pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     let folder = workspace.target_directory().join("services/supabase-clients");
     let (npm, venv) = (folder.join("npm"), folder.join("venv"));
@@ -32,7 +32,11 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
         ];
         process::run(&mut process::command("npm", &arguments))?;
     }
-    python(&venv, PYTHON)?;
+    python(&venv, PYTHON)
+}
+
+/// Installs Tink, unless it is there.
+pub(crate) fn install_tink(workspace: &Workspace) -> Result<()> {
     python(&workspace.target_directory().join("services/tink"), TINK)
 }
 

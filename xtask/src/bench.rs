@@ -20,6 +20,14 @@ const BENCHES: &[Bench] = &[
         servers: &[],
     },
     Bench {
+        name: "encryption",
+        description: "one stream through the encryption layer, beside `openssl speed`",
+        package: "boards-storage-layers",
+        kind: Kind::Target,
+        features: &["encryption"],
+        servers: &[],
+    },
+    Bench {
         name: "local",
         description: "the local provider beside its peers: put, get, stat, stream, list",
         package: "boards-storage-bench",

@@ -54,7 +54,13 @@ pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<Tally>
 fn run_suites(workspace: &Workspace, options: &TestOptions) -> Tally {
     let mut suites = Suites::default();
     let TestOptions { runner, args, .. } = options;
-    let built = suites.run("workspace", || runner.workspace_tests(workspace, args));
+    let built = suites.run("workspace", || {
+        // The program turns encryption on, and with it the tests of its layer.
+        if args.is_empty() {
+            clients::install_tink(workspace)?;
+        }
+        runner.workspace_tests(workspace, args)
+    });
     if built && args.is_empty() {
         if let Some(gated) = runner::gated_targets(workspace) {
             suites.run("gated targets", || {

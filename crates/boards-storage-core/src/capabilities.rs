@@ -95,6 +95,8 @@ capability! {
     Checksum = "checksum",
     /// Full reads are checked against the checksum: a mismatch is `Corruption`.
     VerifiedRead = "verified_read",
+    /// Ranges are checked as full reads are: damaged bytes of a range are `Corruption`.
+    VerifiedRange = "verified_range",
 }
 
 impl fmt::Display for Capability {
@@ -213,8 +215,14 @@ pub struct PartRules {
     pub size_bytes_max: u64,
     /// Sizes are multiples of this; 1 where there is no such rule.
     pub multiple_of_bytes: u64,
+    /// By how many bytes the first part must be smaller than a multiple of `multiple_of_bytes`, unless it is the last.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first_less_bytes: u64,
     /// All parts have one size.
     pub equal_size: bool,
+    /// A part that is sent again must have the same bytes as before; others are `InvalidInput`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub same_bytes_again: bool,
     /// The greatest number of parts.
     pub count_max: u32,
 }
@@ -228,10 +236,22 @@ impl PartRules {
             size_bytes_min: 1,
             size_bytes_max: 5 << 30,
             multiple_of_bytes: 1,
+            first_less_bytes: 0,
             equal_size: false,
+            same_bytes_again: false,
             count_max: 10_000,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// What a provider can do. Everything that is not declared is refused with `Unsupported`.

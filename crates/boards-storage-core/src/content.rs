@@ -176,8 +176,9 @@ impl Content {
         self
     }
 
-    /// Returns the digest that was computed already.
-    pub(crate) fn known_digest(&self) -> Option<Digest> {
+    /// Returns the digest that was computed from these very bytes already, if it was.
+    #[must_use]
+    pub fn known_digest(&self) -> Option<Digest> {
         self.known_digest
     }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::checksum::{Checksum, Digest};
 use crate::content_type::ContentType;
 use crate::metadata::{ETag, ObjectAttributes, WriteId};
+use crate::object_identity::ObjectIdentity;
 use crate::range::ByteRange;
 use crate::scope::TenantId;
 
@@ -150,6 +151,8 @@ pub struct CallContext {
     pub source_address: Option<IpAddr>,
     /// What the caller says it is, such as `boards-storage/1.0`.
     pub user_agent: Option<Arc<str>>,
+    /// Which object it is about. Encryption needs it to write and to read bytes; nothing else looks at it.
+    pub object: Option<Arc<ObjectIdentity>>,
     /// Which attempt this is, from 1 on; 0 where nobody counts.
     pub attempt: u32,
 }
@@ -203,6 +206,13 @@ impl CallContext {
         self
     }
 
+    /// Sets which object the call is about.
+    #[must_use]
+    pub fn with_object(mut self, object: impl Into<Arc<ObjectIdentity>>) -> Self {
+        self.object = Some(object.into());
+        self
+    }
+
     /// Sets which attempt this is.
     #[must_use]
     pub fn with_attempt(mut self, attempt: u32) -> Self {
@@ -222,6 +232,7 @@ impl CallContext {
         self.trace_parent = self.trace_parent.or_else(|| other.trace_parent.clone());
         self.source_address = self.source_address.or(other.source_address);
         self.user_agent = self.user_agent.or_else(|| other.user_agent.clone());
+        self.object = self.object.or_else(|| other.object.clone());
         self
     }
 

@@ -238,7 +238,12 @@ impl Registry {
             Some(plugin) => (plugin.protection)(settings)?,
             None => Protection::default(),
         };
-        Ok(own.overridden_by(&settings.protection))
+        let told = own.overridden_by(&settings.protection);
+        Ok(if settings.encryption {
+            told.with_encryption()
+        } else {
+            told
+        })
     }
 
     /// Opens a provider from its settings.

@@ -8,6 +8,7 @@
 //!    ▼
 //!  DeadlineLayer            the caller's deadline bounds everything inside, queues and backoff included
 //!   └ MetricsLayer::call, TracingLayer::call   what the caller asked for: counted, and a span
+//!      └ EncryptionLayer        (feature `encryption`) what the store holds is ciphertext
 //!      └ HedgeLayer             asks for a late read a second time
 //!         └ RetryLayer            repeats what can help, settles lost answers, resumes broken streams
 //!            └ BreakerLayer         leaves a store that fails alone
@@ -58,6 +59,8 @@ mod audit;
 mod breaker;
 mod context;
 mod deadline;
+#[cfg(feature = "encryption")]
+mod encryption;
 mod hedge;
 mod limits;
 mod metrics;
@@ -77,6 +80,11 @@ pub use audit::*;
 pub use breaker::{BreakerConfig, BreakerHandle, BreakerLayer, BreakerSpan};
 pub use context::ContextLayer;
 pub use deadline::DeadlineLayer;
+#[cfg(feature = "encryption")]
+pub use encryption::{
+    EncryptionHeader, EncryptionLayer, FileTenantKeyStore, KeyProvider, Keyring, MemoryTenantKeyStore,
+    Rewrapped, SecretKey, TenantKeyGeneration, TenantKeyRecord, TenantKeyStore, TenantKeys, WrappedKey,
+};
 pub use hedge::{HedgeConfig, HedgeLayer};
 pub use limits::{LimitsConfig, LimitsLayer};
 pub use refusal::Refusal;

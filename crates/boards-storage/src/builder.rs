@@ -11,7 +11,7 @@ use boards_storage_core::{
 use boards_storage_layers::Metrics;
 
 use crate::audit::open_sink;
-use crate::order::default_layers;
+use crate::order::{DefaultLayers, default_layers};
 use crate::validation::inspector;
 
 /// Where an application begins.
@@ -286,7 +286,8 @@ impl StorageBuilder {
             .as_ref()
             .is_none_or(|settings| settings.metrics.enabled);
         let metrics = has_metrics.then(Metrics::default);
-        let stacks = stack_builder(self.settings, metrics.clone());
+        let encryption = Encryption::open(self.settings.as_ref()).await?;
+        let stacks = stack_builder(self.settings, metrics.clone(), encryption);
         let mut manager =
             StorageManager::with_parts(manager_settings, opened.catalog, Arc::new(SystemClock), stacks);
         if let Some(inspector) = inspector {
@@ -387,12 +388,74 @@ async fn open_sqlite(path: PathBuf) -> Result<Opened> {
 }
 
 /// Puts the layers of its settings around every provider.
-fn stack_builder(settings: Option<StorageSettings>, metrics: Option<Metrics>) -> StackBuilder {
+fn stack_builder(
+    settings: Option<StorageSettings>,
+    metrics: Option<Metrics>,
+    encryption: Encryption,
+) -> StackBuilder {
     Arc::new(move |name, provider| {
         let resilience = match &settings {
             Some(settings) => settings.resilience_of(name),
             None => ResilienceSettings::default(),
         };
-        Arc::new(default_layers(&resilience, metrics.as_ref()).around(name, provider))
+        let layers = default_layers(&resilience, metrics.as_ref());
+        Arc::new(encryption.added_to(layers, name).around(name, provider))
     })
+}
+
+/// Which providers encrypt, and by which keys.
+#[derive(Default)]
+struct Encryption {
+    #[cfg(feature = "encryption")]
+    names: std::collections::BTreeSet<String>,
+    #[cfg(feature = "encryption")]
+    keys: Option<boards_storage_layers::TenantKeys>,
+}
+
+impl Encryption {
+    /// Opens the keys, where a provider encrypts.
+    async fn open(settings: Option<&StorageSettings>) -> Result<Self> {
+        let Some(settings) = settings else {
+            return Ok(Self::default());
+        };
+        let providers = settings.providers.values();
+        let names: Vec<_> = providers.filter(|provider| provider.encryption).collect();
+        match names.first() {
+            Some(first) => Self::of(settings, &first.name).await,
+            None => Ok(Self::default()),
+        }
+    }
+
+    #[cfg(feature = "encryption")]
+    async fn of(settings: &StorageSettings, _first: &str) -> Result<Self> {
+        let providers = settings.providers.values();
+        let encrypting = providers.filter(|provider| provider.encryption);
+        Ok(Self {
+            names: encrypting.map(|provider| provider.name.clone()).collect(),
+            keys: Some(crate::encryption::open_tenant_keys(settings).await?),
+        })
+    }
+
+    #[cfg(not(feature = "encryption"))]
+    async fn of(_settings: &StorageSettings, first: &str) -> Result<Self> {
+        Err(Error::configuration(format!(
+            "storage.providers.{first}.encryption is true, and encryption is not compiled in"
+        ))
+        .with_help("enable the Cargo feature 'encryption' of boards-storage"))
+    }
+
+    #[cfg(feature = "encryption")]
+    fn added_to(&self, layers: DefaultLayers, name: &str) -> DefaultLayers {
+        match &self.keys {
+            Some(keys) if self.names.contains(name) => {
+                layers.with_encryption(boards_storage_layers::EncryptionLayer::new(keys.clone()))
+            }
+            Some(_) | None => layers,
+        }
+    }
+
+    #[cfg(not(feature = "encryption"))]
+    fn added_to(&self, layers: DefaultLayers, _name: &str) -> DefaultLayers {
+        layers
+    }
 }

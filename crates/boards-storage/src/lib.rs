@@ -2,6 +2,8 @@
 
 mod audit;
 mod builder;
+#[cfg(feature = "encryption")]
+mod encryption;
 mod order;
 #[cfg(feature = "prometheus")]
 mod prometheus;
@@ -10,6 +12,8 @@ mod validation;
 pub use audit::{AuditEvents, AuditLog};
 pub use boards_storage_core::*;
 pub use builder::{Storage, StorageBuilder};
+#[cfg(feature = "encryption")]
+pub use encryption::open_tenant_keys;
 pub use order::{DefaultLayers, default_layers};
 #[cfg(feature = "prometheus")]
 pub use prometheus::{DURATION_BUCKETS, PrometheusExporter};

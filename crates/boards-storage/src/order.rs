@@ -38,6 +38,8 @@ pub fn default_layers(resilience: &ResilienceSettings, metrics: Option<&Metrics>
         layers.push(Arc::new(MetricsLayer::call(metrics)));
     }
     layers.push(Arc::new(TracingLayer::call()));
+    #[cfg(feature = "encryption")]
+    let outside = layers.len();
     if resilience.hedge.enabled {
         layers.push(Arc::new(HedgeLayer::new(hedge_config(&resilience.hedge))));
     }
@@ -66,6 +68,8 @@ pub fn default_layers(resilience: &ResilienceSettings, metrics: Option<&Metrics>
     layers.push(Arc::new(ContextLayer::new()));
     DefaultLayers {
         layers,
+        #[cfg(feature = "encryption")]
+        outside,
         breaker: handle,
     }
 }
@@ -74,6 +78,9 @@ pub fn default_layers(resilience: &ResilienceSettings, metrics: Option<&Metrics>
 #[derive(Debug)]
 pub struct DefaultLayers {
     layers: Vec<Arc<dyn Layer>>,
+    /// How many of them see what the caller sees.
+    #[cfg(feature = "encryption")]
+    outside: usize,
     breaker: Option<BreakerHandle>,
 }
 
@@ -82,6 +89,14 @@ impl DefaultLayers {
     #[must_use]
     pub fn breaker(&self) -> Option<&BreakerHandle> {
         self.breaker.as_ref()
+    }
+
+    /// Encrypts: inside of what counts calls, outside of all that may keep or repeat bytes.
+    #[cfg(feature = "encryption")]
+    #[must_use]
+    pub fn with_encryption(mut self, encryption: boards_storage_layers::EncryptionLayer) -> Self {
+        self.layers.insert(self.outside, Arc::new(encryption));
+        self
     }
 
     /// Returns the layers, outermost first.

@@ -17,7 +17,14 @@ use crate::tally::{Skipped, Tally};
 use crate::workspace::Workspace;
 
 /// The test targets that are suites, in whichever crate they are.
-const SUITES: [&str; 5] = ["conformance", "faults", "live", "object_store", "transparency"];
+const SUITES: [&str; 6] = [
+    "conformance",
+    "encrypted",
+    "faults",
+    "live",
+    "object_store",
+    "transparency",
+];
 
 /// How long the process of one suite may take; the longest takes a minute on two cores.
 const TIME_MAX: Duration = Duration::from_mins(10);

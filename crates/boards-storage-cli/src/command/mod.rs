@@ -11,6 +11,7 @@ mod get_resume;
 mod health;
 mod history;
 mod info;
+mod keys;
 mod ls;
 mod providers;
 mod put;
@@ -57,6 +58,7 @@ pub(crate) enum Command {
     Doctor(doctor::Doctor),
     Health(health::Health),
     Audit(audit::Audit),
+    Keys(keys::Keys),
     Completions(completions::Completions),
 }
 
@@ -85,6 +87,7 @@ impl Command {
             Self::Quarantine(quarantine) => Box::pin(quarantine.run(session)).await,
             Self::Doctor(doctor) => Box::pin(doctor.run(session)).await,
             Self::Health(health) => Box::pin(health.run(session)).await,
+            Self::Keys(keys) => Box::pin(keys.run(session)).await,
             Self::Audit(audit) => Box::pin(audit.run(session)).await,
             Self::Completions(completions) => completions.run(session),
         }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 42] = [
     "",
     "put",
     "get",
@@ -42,6 +42,12 @@ const COMMANDS: [&str; 36] = [
     "quarantine ls",
     "quarantine release",
     "quarantine rm",
+    "keys",
+    "keys generate",
+    "keys list",
+    "keys rotate",
+    "keys rewrap",
+    "keys shred",
 ];
 
 #[test]

@@ -15,6 +15,7 @@ mod errors;
 mod get;
 mod health;
 mod help;
+mod keys;
 mod listing;
 mod process;
 mod settings;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tracing::Instrument as _;
 
 use super::read::{Tries, lost};
+use super::store::about;
 use super::{ArtifactLocator, ArtifactReference, StorageManager};
 use crate::audit::{AuditOperation, Recording};
 use crate::capabilities::Capability;
@@ -91,6 +92,7 @@ impl StorageManager {
     ) -> Result<()> {
         let provider = self.provider(&replica.provider)?;
         let mut options = options.clone();
+        options.context = about(&options.context, &record.variant.tenant, record.version);
         if provider.capabilities().has(Capability::ConditionalDownload) {
             options.if_match.clone_from(&replica.etag);
         }

@@ -26,12 +26,14 @@ use crate::health::{
     CanaryState, ComponentHealth, HealthReport, HealthState, ProviderHealth, RouteHealth, StateChange,
 };
 use crate::key::StorageKey;
+use crate::object_identity::ObjectIdentity;
 use crate::operation::ListEntry;
 use crate::options::{
     AccessClass, CallContext, CallOptions, DeleteOptions, DownloadOptions, ListOptions, UploadOptions,
 };
 use crate::provider::SharedProvider;
 use crate::routing::Route;
+use crate::scope::TenantId;
 use crate::settings::HealthSettings;
 
 /// What the keys of canaries begin with. A temporary artifact's key has three segments or more, so that none has such
@@ -40,6 +42,9 @@ pub const CANARY_KEY_PREFIX: &str = "temp/boards-storage-canary-";
 
 /// The size of a canary in bytes.
 const CANARY_BYTES: usize = 32;
+
+/// Whose objects canaries are, where they are encrypted.
+const CANARY_TENANT: &str = "boards-storage-canary";
 
 /// A canary of another process that is this old was left behind.
 const CANARY_AGE: Duration = Duration::from_mins(10);
@@ -369,6 +374,9 @@ impl HealthBoard {
             .iter()
             .flat_map(|id| *id.as_bytes())
             .collect();
+        let tenant = TenantId::parse(CANARY_TENANT)?;
+        let identity = ObjectIdentity::new(tenant, key.as_str())?;
+        let context = &context.clone().with_object(identity);
         let upload = UploadOptions::default().with_context(context.clone());
         provider
             .upload(key, Content::from_bytes(song.clone()), &upload)

@@ -4,6 +4,7 @@ use tracing::Instrument as _;
 
 use super::audited::record_download;
 use super::place::Failures;
+use super::store::about;
 use super::{
     ArtifactLocator, ArtifactMetadata, ArtifactPage, ArtifactReference, DownloadUrl, StorageManager,
 };
@@ -161,7 +162,11 @@ impl StorageManager {
         options: &OpenOptions,
     ) -> Result<Download> {
         let provider = self.provider(&replica.provider)?;
-        let mut download = DownloadOptions::default().with_context(options.context.clone());
+        let mut download = DownloadOptions::default().with_context(about(
+            &options.context,
+            &record.variant.tenant,
+            record.version,
+        ));
         download.range = options.range;
         if provider.capabilities().has(Capability::ConditionalDownload) {
             download.if_match.clone_from(&replica.etag);
@@ -334,7 +339,8 @@ impl StorageManager {
     }
 
     async fn object_of(&self, record: &ArtifactRecord, context: &CallContext) -> Result<ObjectMetadata> {
-        let call = CallOptions::default().with_context(context.clone());
+        let call =
+            CallOptions::default().with_context(about(context, &record.variant.tenant, record.version));
         let mut tries = Tries::of(record, context);
         while let Some(replica) = tries.next() {
             let found = match self.provider(&replica.provider) {

@@ -23,11 +23,12 @@ use crate::content::Content;
 use crate::content_type::ContentType;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::metadata::{ObjectAttributes, ObjectMetadata, WriteId};
+use crate::object_identity::ObjectIdentity;
 use crate::operation::OperationKind;
 use crate::options::{AccessClass, CallContext, CallOptions, Precondition, UploadOptions};
 use crate::provider::SharedProvider;
 use crate::routing::{Route, RouteDecision, RouteQuery, RouteSize};
-use crate::scope::{ArtifactId, Extension, VariantFile, VersionId};
+use crate::scope::{ArtifactId, Extension, TenantId, VariantFile, VersionId};
 use crate::template::{ArtifactScope, KeyScope, TemporaryScope};
 use crate::transfer::{UploadState, Uploader};
 use crate::validation::{Inspected, Validation};
@@ -470,7 +471,7 @@ impl StorageManager {
     ) -> Result<UploadOptions> {
         let capabilities = provider.capabilities();
         let mut options = UploadOptions::default()
-            .with_context(draft.new.context.clone())
+            .with_context(about(&draft.new.context, &intent.variant.tenant, intent.version))
             .with_attributes(kept(
                 capabilities,
                 &self.served(draft.attributes.clone(), draft.new.access),
@@ -521,6 +522,13 @@ impl StorageManager {
             Either::Right((lost, _)) => Err(lost),
         }
     }
+}
+
+/// Says which object a call is about: the version, which keeps its id wherever its bytes go.
+pub(super) fn about(context: &CallContext, tenant: &TenantId, version: VersionId) -> CallContext {
+    context
+        .clone()
+        .with_object(ObjectIdentity::of_version(tenant.clone(), version))
 }
 
 /// After an upload failed: if the object at the key is our own write, it succeeded after all.

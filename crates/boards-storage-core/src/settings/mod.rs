@@ -6,6 +6,7 @@
 
 mod audit;
 mod duration;
+mod encryption;
 mod health;
 mod model;
 mod provider;
@@ -35,6 +36,7 @@ mod yaml;
 pub use audit::{AuditSettings, RotationSettings};
 pub use duration::FriendlyDuration;
 pub use effective::EffectiveSetting;
+pub use encryption::EncryptionSettings;
 pub use health::HealthSettings;
 pub use load::{LoadedSettings, SettingsSources};
 pub use model::{

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::audit::AuditSettings;
 use super::duration::FriendlyDuration;
+use super::encryption::EncryptionSettings;
 use super::health::HealthSettings;
 use super::provider::{ProviderSettings, WrittenProvider};
 use super::resilience::ResilienceSettings;
@@ -77,6 +78,9 @@ pub struct StorageSettings {
     /// How a long-running application watches its providers and its catalog.
     #[serde(default)]
     pub health: HealthSettings,
+    /// Where the keys are of the providers that say `encryption: true`.
+    #[serde(default)]
+    pub encryption: EncryptionSettings,
     /// The audit log: one event for each artifact operation, refusals included.
     #[serde(default)]
     pub audit: AuditSettings,
@@ -276,6 +280,7 @@ impl StorageSettings {
             key_template: KeyTemplate::default(),
             resilience: ResilienceSettings::default(),
             health: HealthSettings::default(),
+            encryption: EncryptionSettings::default(),
             audit: AuditSettings::default(),
             metrics: MetricsSettings::default(),
             validation: ValidationSettings::default(),
@@ -311,6 +316,20 @@ impl StorageSettings {
             CatalogSettings::Sqlite { path: None } => Some(Path::new(&self.data_path).join("catalog.db")),
             CatalogSettings::Memory {} => None,
         }
+    }
+
+    /// Sets where the keys of encrypting providers are.
+    #[must_use]
+    pub fn with_encryption(mut self, encryption: EncryptionSettings) -> Self {
+        self.encryption = encryption;
+        self
+    }
+
+    /// Returns the file of the tenant keys.
+    #[must_use]
+    pub fn tenant_keys_path(&self) -> PathBuf {
+        let own = self.encryption.tenant_keys.clone();
+        own.unwrap_or_else(|| self.data_path.join("tenant-keys.json"))
     }
 
     /// Sets the audit log.

@@ -1,14 +1,14 @@
 //! Placement: which provider may stand in for which. Names are looked at in the tree; what providers protect, once
 //! everything else is right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{RoutingRule, Settings};
 use super::problem::{Note, Origin, Problem, ProblemKind};
 use super::semantic::{check_provider_name, rules};
 use super::tree::{FieldPath, Node, shorten};
 use crate::options::AccessClass;
-use crate::protection::{EncryptionDemand, Protection, Shortfall};
+use crate::protection::{EncryptionDemand, Protection, Reach, Shortfall};
 use crate::registry::Registry;
 
 /// Checks that each list names other providers, each once.
@@ -71,20 +71,24 @@ pub(super) fn check_protection(
         .filter(|provider| registry.find(&provider.kind).is_ok())
         .filter_map(|provider| Some((provider.name.as_str(), registry.protection(provider).ok()?)))
         .collect();
+    let providers = settings.storage.providers.values();
+    let encrypting = providers.filter(|provider| provider.encryption);
     let mut check = Check {
         known,
+        encrypting: encrypting.map(|provider| provider.name.as_str()).collect(),
         tree,
         problems,
         notes,
     };
     let storage = FieldPath::of(&["storage"]);
     let global = &settings.storage.fallback;
-    check.list(
-        &storage.field("fallback"),
-        global,
-        &AccessClass::ALL,
-        EncryptionDemand::None,
-    );
+    check.encryption(settings, &storage);
+    // What is meant to be encrypted is not stored in the clear because of an outage.
+    let demand = match settings.storage.providers.get(&settings.storage.default_provider) {
+        Some(home) if home.encryption => EncryptionDemand::Required,
+        Some(_) | None => EncryptionDemand::None,
+    };
+    check.list(&storage.field("fallback"), global, &AccessClass::ALL, demand);
     for (index, rule) in settings.storage.routing_rules.iter().enumerate() {
         check.rule(&storage.field("routing_rules").item(index), rule, global);
     }
@@ -92,6 +96,8 @@ pub(super) fn check_protection(
 
 struct Check<'c> {
     known: BTreeMap<&'c str, Protection>,
+    /// The providers whose content we encrypt.
+    encrypting: BTreeSet<&'c str>,
     tree: &'c Node,
     problems: &'c mut Vec<Problem>,
     notes: &'c mut Vec<Note>,
@@ -99,7 +105,12 @@ struct Check<'c> {
 
 impl Check<'_> {
     fn rule(&mut self, path: &FieldPath, rule: &RoutingRule, global: &[String]) {
-        let demand = rule.encryption;
+        let is_encrypting = self.encrypting.contains(rule.provider.as_str());
+        let demand = if is_encrypting {
+            EncryptionDemand::Required
+        } else {
+            rule.encryption
+        };
         let is_short = |protection: &Protection| {
             protection.shortfall(AccessClass::Public, demand) == Some(Shortfall::NotEncrypted)
         };
@@ -118,10 +129,53 @@ impl Check<'_> {
             .condition
             .as_ref()
             .and_then(|condition| condition.access.as_ref());
+        if is_encrypting
+            && of_condition.is_some_and(|classes| classes.as_slice().contains(&AccessClass::Public))
+        {
+            let message = format!(
+                "the rule sends public artifacts to '{0}', and storage.providers.{0}.encryption makes them unreadable by \
+                 their URLs",
+                rule.provider
+            );
+            self.contradict(&path.field("condition").field("access"), message, NO_PUBLIC);
+        }
         let classes = of_condition.map_or(&AccessClass::ALL[..], |classes| classes.as_slice());
         match &rule.fallback {
             Some(own) => self.list(&path.field("fallback"), own, classes, demand),
             None => self.inherited(path, rule, global, classes),
+        }
+    }
+
+    /// Checks that what encrypts has keys, and is not meant to be read past us.
+    fn encryption(&mut self, settings: &Settings, storage: &FieldPath) {
+        let keys = &settings.storage.encryption;
+        if keys.keyring.is_some() && keys.keyring_text.is_some() {
+            let message =
+                "there is a keyring in storage.encryption.keyring and one in storage.encryption.keyring_text";
+            let path = storage.field("encryption").field("keyring_text");
+            self.contradict(&path, message.to_owned(), "leave one of them out");
+        }
+        for name in self.encrypting.clone() {
+            let path = storage.field("providers").field(name).field("encryption");
+            if !keys.has_keyring() {
+                let message = format!("'{name}' encrypts, and storage.encryption has no keyring");
+                self.contradict(
+                    &path,
+                    message,
+                    "give storage.encryption.keyring; `boards-storage keys generate` makes a key",
+                );
+            }
+            if self
+                .known
+                .get(name)
+                .is_some_and(|known| known.reach == Reach::Public)
+            {
+                let message = format!(
+                    "'{name}' encrypts, and its config or its protection.reach makes its objects public: nobody could \
+                     read them by their URLs"
+                );
+                self.contradict(&path, message, NO_PUBLIC);
+            }
         }
     }
 
@@ -191,6 +245,8 @@ impl Check<'_> {
         path.nearest_in(self.tree).origin.clone()
     }
 }
+
+const NO_PUBLIC: &str = "send public artifacts to a provider without encryption";
 
 fn help_for(shortfall: Shortfall) -> &'static str {
     match shortfall {

@@ -29,6 +29,8 @@ pub struct ProviderSettings {
     pub resilience: ResilienceOverride,
     /// What the operator knows of its protection.
     pub protection: ProtectionSettings,
+    /// Whether what it stores is encrypted on the way, by the keys of `storage.encryption`.
+    pub encryption: bool,
     config: serde_json::Value,
     origins: Arc<ValueOrigins>,
 }
@@ -68,6 +70,8 @@ pub(super) struct WrittenProvider {
     resilience: ResilienceOverride,
     #[serde(default)]
     protection: ProtectionSettings,
+    #[serde(default)]
+    encryption: bool,
 }
 
 fn empty_map() -> serde_json::Value {
@@ -82,6 +86,7 @@ impl ProviderSettings {
             kind: kind.into(),
             resilience: ResilienceOverride::default(),
             protection: ProtectionSettings::default(),
+            encryption: false,
             config,
             origins: Arc::default(),
         }
@@ -98,6 +103,13 @@ impl ProviderSettings {
     #[must_use]
     pub fn with_protection(mut self, protection: ProtectionSettings) -> Self {
         self.protection = protection;
+        self
+    }
+
+    /// Has what it stores encrypted on the way.
+    #[must_use]
+    pub fn with_encryption(mut self) -> Self {
+        self.encryption = true;
         self
     }
 
@@ -138,6 +150,7 @@ impl ProviderSettings {
         Self {
             resilience: written.resilience,
             protection: written.protection,
+            encryption: written.encryption,
             ..Self::new(name, written.kind, written.config)
         }
     }
@@ -154,6 +167,7 @@ impl fmt::Debug for ProviderSettings {
             .field("kind", &self.kind)
             .field("resilience", &self.resilience)
             .field("protection", &self.protection)
+            .field("encryption", &self.encryption)
             .finish_non_exhaustive()
     }
 }
@@ -174,6 +188,10 @@ impl JsonSchema for ProviderSettings {
                 "config": { "type": "object", "description": "The type's own settings.", "default": {} },
                 "resilience": resilience,
                 "protection": protection,
+                "encryption": {
+                    "type": "boolean",
+                    "description": "Whether what it stores is encrypted on the way, by the keys of storage.encryption.",
+                },
             },
             "required": ["type"],
             "additionalProperties": false,

@@ -26,7 +26,10 @@ impl PartSizes {
     const STEP: u32 = 1000;
 
     pub(super) fn new(rules: PartRules, wanted: u64, length: Option<u64>) -> Result<Self> {
-        let needed = length.map_or(0, |length| length.div_ceil(u64::from(rules.count_max.max(1))));
+        let needed = length.map_or(0, |length| {
+            let filled = length.saturating_add(rules.first_less_bytes);
+            filled.div_ceil(u64::from(rules.count_max.max(1)))
+        });
         let size = wanted.max(needed).max(rules.size_bytes_min).max(1);
         let multiple = rules.multiple_of_bytes.max(1);
         let size = size.div_ceil(multiple).saturating_mul(multiple);
@@ -61,9 +64,13 @@ impl PartSizes {
         let doublings = if self.grows { (number - 1) / Self::STEP } else { 0 };
         let multiple = self.rules.multiple_of_bytes.max(1);
         let largest = self.rules.size_bytes_max / multiple * multiple;
-        Ok(as_usize(
-            self.base.saturating_mul(1 << doublings.min(32)).min(largest),
-        ))
+        let size = self.base.saturating_mul(1 << doublings.min(32)).min(largest);
+        let less = if number == 1 {
+            self.rules.first_less_bytes
+        } else {
+            0
+        };
+        Ok(as_usize(size.saturating_sub(less).max(1)))
     }
 }
 
@@ -191,6 +198,19 @@ mod tests {
         };
         check_sizes(multiples, mib + 1, None, &[(1, 5 << 20)]);
         check_sizes(multiples, (6 << 20) + 1, None, &[(1, (6 << 20) + (256 << 10))]);
+    }
+
+    #[test]
+    fn a_first_part_is_smaller_where_the_rules_say_so() {
+        let rules = PartRules {
+            multiple_of_bytes: 100,
+            first_less_bytes: 7,
+            count_max: 3,
+            ..PartRules::any()
+        };
+        check_sizes(rules, 150, None, &[(1, 193), (2, 200), (3, 200)]);
+        check_sizes(rules, 1, Some(293), &[(1, 93), (2, 100), (3, 100)]);
+        check_sizes(rules, 1, Some(294), &[(1, 193), (2, 200), (3, 200)]);
     }
 
     #[test]

@@ -236,6 +236,8 @@ impl Uploader {
                         return Ok(stored);
                     }
                 }
+                // A layer that alone knows how to go on may have forgotten what the store still has parts of.
+                let _ = self.provider.abort_upload(&state.upload, &call).await;
                 self.upload(&key, content, options).await
             }
             Err(error) => Err(error),

@@ -1,6 +1,7 @@
 //! Settings from outside: what a program and a provider crate see of them.
 
 mod bounds;
+mod encryption;
 mod loading;
 mod placement;
 mod problems;

@@ -9,7 +9,7 @@ use boards_storage_core::{Capability, Content, PartPlace, Precondition, Result};
 
 use super::case::{Case, pattern, stalled, streamed};
 use super::conformance_tests;
-use super::multipart::{Upload, part_size};
+use super::multipart::{Upload, part_start};
 use super::need::Need::Has;
 
 conformance_tests! {
@@ -127,8 +127,8 @@ async fn many_dropped_uploads_leave_nothing(case: Case) -> Result<()> {
 
 /// Starts a part whose bytes never end, and drops it.
 async fn drop_part(case: &Case, upload: &Upload<'_>) {
-    let (content, reached) = stalled(&pattern(part_size(case) / 2, 123), 1_000);
-    let content = content.with_length(part_size(case) as u64);
+    let (content, reached) = stalled(&pattern(part_start(case, 2) / 2, 123), 1_000);
+    let content = content.with_length(part_start(case, 2) as u64);
     let options = Default::default();
     let sent = case
         .provider
@@ -155,9 +155,9 @@ async fn a_dropped_part_is_not_stored(case: Case) -> Result<()> {
 async fn an_upload_in_parts_goes_on_after_a_dropped_part(case: Case) -> Result<()> {
     let mut upload = Upload::begin(&case, &Default::default()).await?;
     drop_part(&case, &upload).await;
-    let whole = pattern(part_size(&case) + 10, 124);
-    upload.send(&whole.slice(..part_size(&case)), false).await?;
-    upload.send(&whole.slice(part_size(&case)..), true).await?;
+    let whole = pattern(part_start(&case, 2) + 10, 124);
+    upload.send(&whole.slice(..part_start(&case, 2)), false).await?;
+    upload.send(&whole.slice(part_start(&case, 2)..), true).await?;
     upload.complete(Precondition::None).await?;
     case.assert_holds("a", &whole).await
 }

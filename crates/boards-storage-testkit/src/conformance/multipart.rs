@@ -12,7 +12,10 @@ use futures_util::future::try_join_all;
 
 use super::case::{Case, broken, pattern, refused, replayable, streamed};
 use super::conformance_tests;
-use super::need::Need::{Decides, EqualParts, Has, LeastPartSize, PartsInAnyOrder, PartsInSequence};
+use super::need::Need::{
+    Decides, EqualParts, Has, LeastPartSize, OtherBytesAgain, PartsInAnyOrder, PartsInSequence,
+    SameBytesAgain,
+};
 
 const COMPLETE: OperationKind = OperationKind::CompleteUpload;
 
@@ -30,7 +33,8 @@ conformance_tests! {
         completion_replaces_the_old_object []
         parts_out_of_order [PartsInAnyOrder]
         parts_at_the_same_time [PartsInAnyOrder]
-        a_part_can_be_replaced [PartsInAnyOrder]
+        a_part_can_be_replaced [PartsInAnyOrder, OtherBytesAgain]
+        other_bytes_in_the_place_of_a_part_are_refused [SameBytesAgain]
         parts_must_come_in_sequence [PartsInSequence]
         parts_are_listed []
         a_part_that_was_not_sent_is_refused []
@@ -122,19 +126,32 @@ pub(super) fn part_size(case: &Case) -> usize {
     usize::try_from(size).expect("parts fit in memory")
 }
 
+/// Returns the byte of the whole that a part begins with, from part 1 on.
+pub(super) fn part_start(case: &Case, number: u32) -> usize {
+    let rules = case
+        .provider
+        .capabilities()
+        .part_rules
+        .expect("the test needs parts");
+    let less = if number > 1 { rules.first_less_bytes } else { 0 };
+    let less = usize::try_from(less).expect("parts fit in memory");
+    part_size(case) * (number as usize - 1) - less
+}
+
 /// Sends `count` parts, the last one smaller, and returns all their bytes.
-async fn send_all(upload: &mut Upload<'_>, count: usize) -> Result<Bytes> {
-    let size = part_size(upload.case);
-    let whole = pattern(size * (count - 1) + 777, 70);
-    for number in 0..count {
-        let is_last = number + 1 == count;
-        let end = if is_last { whole.len() } else { (number + 1) * size };
-        upload.send(&whole.slice(number * size..end), is_last).await?;
+async fn send_all(upload: &mut Upload<'_>, count: u32) -> Result<Bytes> {
+    let start = |number| part_start(upload.case, number);
+    let whole = pattern(start(count) + 777, 70);
+    let ends: Vec<usize> = (2..=count).map(start).chain([whole.len()]).collect();
+    let mut sent = 0;
+    for end in ends {
+        upload.send(&whole.slice(sent..end), end == whole.len()).await?;
+        sent = end;
     }
     Ok(whole)
 }
 
-async fn makes_an_object(case: &Case, count: usize) -> Result<()> {
+async fn makes_an_object(case: &Case, count: u32) -> Result<()> {
     let mut upload = Upload::begin(case, &CreateUploadOptions::default()).await?;
     let whole = send_all(&mut upload, count).await?;
     upload.complete(Precondition::None).await?;
@@ -158,13 +175,13 @@ async fn parts_from_streams(case: Case) -> Result<()> {
         .provider
         .create_upload(&case.key("a"), &Default::default())
         .await?;
-    let size = part_size(&case);
-    let whole = pattern(size * 2 + 5, 71);
+    let start = |number| part_start(&case, number);
+    let whole = pattern(start(3) + 5, 71);
     let known = |bytes: &Bytes| Some(bytes.len() as u64);
     let (first, second, third) = (
-        whole.slice(..size),
-        whole.slice(size..2 * size),
-        whole.slice(2 * size..),
+        whole.slice(..start(2)),
+        whole.slice(start(2)..start(3)),
+        whole.slice(start(3)..),
     );
     let contents = [
         replayable(&first, known(&first)),
@@ -173,7 +190,7 @@ async fn parts_from_streams(case: Case) -> Result<()> {
     ];
     let mut parts = Vec::new();
     for (number, content) in (1..).zip(contents) {
-        let place = PartPlace::new(number, u64::from(number - 1) * size as u64);
+        let place = PartPlace::new(number, start(number) as u64);
         let place = if number == 3 { place.last() } else { place };
         parts.push(
             case.provider
@@ -254,13 +271,12 @@ async fn sends_three(case: &Case, order: [u32; 3], at_once: bool) -> Result<()> 
         .provider
         .create_upload(&case.key("a"), &Default::default())
         .await?;
-    let size = part_size(case);
-    let whole = pattern(size * 2 + 100, 73);
+    let whole = pattern(part_start(case, 3) + 100, 73);
     let send = |number: u32| {
         let (upload, whole) = (&upload, &whole);
         async move {
-            let start = (number as usize - 1) * size;
-            let bytes = whole.slice(start..whole.len().min(start + size));
+            let start = part_start(case, number);
+            let bytes = whole.slice(start..whole.len().min(part_start(case, number + 1)));
             let place = PartPlace::new(number, start as u64);
             let place = if number == 3 { place.last() } else { place };
             case.provider
@@ -313,6 +329,28 @@ async fn a_part_can_be_replaced(case: Case) -> Result<()> {
             .len(),
         2
     );
+    upload.complete(Precondition::None).await?;
+    case.assert_holds("a", &[&first[..], &second[..]].concat()).await
+}
+
+async fn other_bytes_in_the_place_of_a_part_are_refused(case: Case) -> Result<()> {
+    let mut upload = Upload::begin(&case, &CreateUploadOptions::default()).await?;
+    let size = part_start(&case, 2);
+    let (first, second) = (pattern(size, 75), pattern(10, 76));
+    upload.send(&first, false).await?;
+    let again = |bytes: Bytes| {
+        let (place, upload) = (PartPlace::new(1, 0), &upload.upload);
+        let provider = &case.provider;
+        async move {
+            provider
+                .upload_part(upload, place, bytes.into(), &Default::default())
+                .await
+        }
+    };
+    refused(again(pattern(size, 74)).await, ErrorKind::InvalidInput);
+    let part = again(first.clone()).await?;
+    upload.parts[0] = part;
+    upload.send(&second, true).await?;
     upload.complete(Precondition::None).await?;
     case.assert_holds("a", &[&first[..], &second[..]].concat()).await
 }
@@ -457,7 +495,7 @@ async fn a_part_with_a_wrong_checksum_is_corruption(case: Case) -> Result<()> {
 
 async fn a_part_from_a_failing_source_is_not_stored(case: Case) -> Result<()> {
     let mut upload = Upload::begin(&case, &CreateUploadOptions::default()).await?;
-    let size = part_size(&case);
+    let size = part_start(&case, 2);
     let content = broken(&pattern(size / 2, 80), 100, Some(size as u64));
     let sent = case
         .provider
@@ -564,7 +602,7 @@ async fn two_uploads_of_one_key_do_not_mix(case: Case) -> Result<()> {
 
 async fn a_stored_upload_is_gone_on_with(case: Case) -> Result<()> {
     let mut upload = Upload::begin(&case, &CreateUploadOptions::default()).await?;
-    let size = part_size(&case);
+    let size = part_start(&case, 2);
     let whole = pattern(size + 10, 85);
     upload.send(&whole.slice(..size), false).await?;
     let text = serde_json::to_string(&upload.upload).expect("an upload can be stored");

@@ -29,6 +29,9 @@ pub(crate) enum Need {
     /// Parts other than the last have a least size.
     LeastPartSize,
     EqualParts,
+    /// A part that is sent again may have other bytes, or may not.
+    OtherBytesAgain,
+    SameBytesAgain,
     /// A limit of `delete_many`.
     DeleteManyMax,
     /// Signed uploads whose life can be chosen, or a clock that passes a life that cannot.
@@ -77,6 +80,8 @@ impl Need {
             Self::PartsInSequence => rules.is_some_and(|rules| rules.order == PartOrder::Sequential),
             Self::LeastPartSize => rules.is_some_and(|rules| rules.size_bytes_min > 1),
             Self::EqualParts => rules.is_some_and(|rules| rules.equal_size),
+            Self::OtherBytesAgain => rules.is_some_and(|rules| !rules.same_bytes_again),
+            Self::SameBytesAgain => rules.is_some_and(|rules| rules.same_bytes_again),
             Self::DeleteManyMax => capabilities.delete_many_max.is_some(),
             Self::ExpiringUploads => facts.has_clock || capabilities.presigned_upload_life.is_none(),
         }
@@ -109,6 +114,8 @@ impl Need {
             Self::PartsInSequence => "parts in sequence".to_owned(),
             Self::LeastPartSize => "a least part size".to_owned(),
             Self::EqualParts => "parts of equal size".to_owned(),
+            Self::OtherBytesAgain => "parts that can be replaced".to_owned(),
+            Self::SameBytesAgain => "parts that cannot be replaced".to_owned(),
             Self::DeleteManyMax => "a limit of delete_many".to_owned(),
             Self::ExpiringUploads => "a clock that passes the life of signed uploads".to_owned(),
         }

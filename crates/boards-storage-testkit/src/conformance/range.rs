@@ -4,7 +4,7 @@ use boards_storage_core::{ByteRange, Capability, DownloadOptions, ErrorKind, Res
 
 use super::case::{Case, pattern, refused, same_bytes};
 use super::conformance_tests;
-use super::need::Need::Has;
+use super::need::Need::{Damage, Has, Lacks};
 
 conformance_tests! {
     "range" needs [Has(Capability::Range)] {
@@ -21,7 +21,8 @@ conformance_tests! {
         ranges_of_a_big_object []
         ranges_put_together_are_the_object []
         a_range_of_a_missing_object_is_not_found []
-        a_range_of_a_damaged_object_is_no_full_read [super::need::Need::Damage]
+        a_range_of_a_damaged_object_is_no_full_read [Lacks(Capability::VerifiedRange), Damage]
+        a_damaged_range_is_corruption [Has(Capability::VerifiedRange), Damage]
     }
 }
 
@@ -192,6 +193,17 @@ async fn ranges_put_together_are_the_object(case: Case) -> Result<()> {
 async fn a_range_of_a_missing_object_is_not_found(case: Case) -> Result<()> {
     let options = DownloadOptions::default().with_range(ByteRange::from(0..1));
     refused(case.read_with("a", &options).await, ErrorKind::NotFound);
+    Ok(())
+}
+
+async fn a_damaged_range_is_corruption(case: Case) -> Result<()> {
+    with_ten(&case).await?;
+    let damage = case.fixture.damage.clone().expect("the test needs it");
+    damage(case.key("a")).await?;
+    for range in [ByteRange::from(0..2), ByteRange::from(3..), ByteRange::suffix(1)] {
+        let options = DownloadOptions::default().with_range(range);
+        refused(case.read_with("a", &options).await, ErrorKind::Corruption);
+    }
     Ok(())
 }
 

@@ -277,7 +277,7 @@ impl Layer for Faults {
 
     fn capabilities(&self, inner: Capabilities) -> Capabilities {
         if self.flips {
-            inner.without(&[Capability::VerifiedRead])
+            inner.without(&[Capability::VerifiedRead, Capability::VerifiedRange])
         } else {
             inner
         }

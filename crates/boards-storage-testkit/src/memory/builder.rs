@@ -97,6 +97,8 @@ impl Default for MemoryBuilder {
     fn default() -> Self {
         let mut capabilities = Capabilities::default()
             .with(Capability::ALL)
+            // It keeps a checksum of the whole alone.
+            .without(&[Capability::VerifiedRange])
             .with_part_rules(PartRules::any());
         for (operation, precondition) in PRECONDITIONS {
             capabilities = capabilities.with_precondition(*operation, *precondition);

@@ -10,11 +10,12 @@ use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::store::{Draft, Work};
+use super::store::{Draft, Work, about};
 use super::validation::refused;
 use super::{ArtifactLocator, ArtifactReference, NewArtifact, OpenOptions, StorageManager};
 use crate::audit::AuditOperation;
 use crate::capabilities::Capability;
+use crate::catalog::Intent;
 use crate::content::Content;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::StorageKey;
@@ -82,8 +83,8 @@ pub enum Rescan {
 /// Where the bytes to be kept come from.
 enum Source<'a> {
     Content(Content),
-    /// An object of the same provider, which it copies.
-    Object(&'a str, &'a StorageKey),
+    /// What a write sent to its provider, which copies it.
+    Sent(&'a Intent),
 }
 
 impl StorageManager {
@@ -97,7 +98,7 @@ impl StorageManager {
         let source = if content.can_replay() {
             Source::Content(content.clone())
         } else {
-            Source::Object(&work.intent.provider, &work.intent.key)
+            Source::Sent(&work.intent)
         };
         self.aside(work.draft, source, reason).await
     }
@@ -121,21 +122,26 @@ impl StorageManager {
                 let name = route.providers().find(is_safe).ok_or_else(no_place)?;
                 (name.to_owned(), Source::Content(content))
             }
-            Source::Object(provider, _) if !self.keeps_secret(provider, EncryptionDemand::None) => {
+            Source::Sent(intent) if !self.keeps_secret(&intent.provider, EncryptionDemand::None) => {
                 return Err(no_place());
             }
-            Source::Object(provider, _) => (provider.to_owned(), source),
+            Source::Sent(intent) => (intent.provider.clone(), source),
         };
         let provider = self.provider(&name)?;
-        let (id, tenant) = (VersionId::fresh(), &draft.new.tenant);
+        // A copy of what is encrypted keeps the id that it was encrypted for.
+        let id = match &source {
+            Source::Content(_) => VersionId::fresh(),
+            Source::Sent(intent) => intent.version,
+        };
+        let tenant = &draft.new.tenant;
         let prefix = &self.inner.settings.quarantine_prefix;
         let key = quarantine_key(prefix, tenant, id, QuarantinePart::Content)?;
         let entry_key = quarantine_key(prefix, tenant, id, QuarantinePart::Entry)?;
         let mut entry = draft.entry(id, self.inner.clock.now(), reason);
         // The entry comes first, so that nothing lies here that is not listed.
-        let context = &draft.new.context;
+        let context = &about(&draft.new.context, tenant, id);
         write_entry(&provider, &entry_key, &entry, context).await?;
-        let filled = self.fill(draft, &provider, source, &key).await;
+        let filled = self.fill(context, &provider, source, &key).await;
         let written = match filled {
             Ok(size_bytes) => {
                 entry.size_bytes = Some(size_bytes);
@@ -176,12 +182,12 @@ impl StorageManager {
     /// Brings the bytes to their place. They have no content type there.
     async fn fill(
         &self,
-        draft: &Draft,
+        context: &CallContext,
         provider: &SharedProvider,
         source: Source<'_>,
         key: &StorageKey,
     ) -> Result<u64> {
-        let context = draft.new.context.clone();
+        let context = context.clone();
         let stored = match source {
             Source::Content(content) => {
                 let options = UploadOptions::default().with_context(context);
@@ -189,9 +195,9 @@ impl StorageManager {
                     Uploader::new(Arc::clone(provider)).with_settings(self.inner.settings.uploader);
                 uploader.upload(key, content, &options).await?
             }
-            Source::Object(_, from) => {
+            Source::Sent(intent) => {
                 let options = CopyOptions::default().with_context(context);
-                provider.copy(from, key, &options).await?
+                provider.copy(&intent.key, key, &options).await?
             }
         };
         Ok(stored.size_bytes)
@@ -247,10 +253,11 @@ impl StorageManager {
         key: &StorageKey,
         context: &CallContext,
     ) -> Result<Option<QuarantinedContent>> {
-        if !key.as_str().ends_with("/entry.json") {
+        let prefix = &self.inner.settings.quarantine_prefix;
+        let Some((tenant, id)) = entry_names(prefix, key) else {
             return Ok(None);
-        }
-        let options = DownloadOptions::default().with_context(context.clone());
+        };
+        let options = DownloadOptions::default().with_context(about(context, &tenant, id));
         let text = match provider.download(key, &options).await {
             Ok(outcome) => outcome.into_object()?.bytes(ENTRY_BYTES_MAX).await?,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -259,10 +266,8 @@ impl StorageManager {
         let Ok(mut entry) = serde_json::from_slice::<QuarantinedContent>(&text) else {
             return Ok(None);
         };
-        let prefix = &self.inner.settings.quarantine_prefix;
-        let own = quarantine_key(prefix, &entry.tenant, entry.id, QuarantinePart::Entry)?;
         name.clone_into(&mut entry.provider);
-        Ok((own == *key).then_some(entry))
+        Ok(((&entry.tenant, entry.id) == (&tenant, id)).then_some(entry))
     }
 
     /// Scans content in quarantine. If it is clean, and it was kept for the scanner's sake alone, it is stored as what
@@ -411,7 +416,7 @@ impl StorageManager {
         let provider = self.provider(&entry.provider)?;
         let prefix = &self.inner.settings.quarantine_prefix;
         let key = quarantine_key(prefix, &entry.tenant, entry.id, QuarantinePart::Content)?;
-        let options = DownloadOptions::default().with_context(context.clone());
+        let options = DownloadOptions::default().with_context(about(context, &entry.tenant, entry.id));
         Ok(Content::from_factory(entry.size_bytes, move || {
             let (provider, key, options) = (Arc::clone(&provider), key.clone(), options.clone());
             Box::pin(async move {
@@ -478,6 +483,16 @@ async fn write_entry(
         .upload(key, Content::from(text), &options)
         .await
         .map(drop)
+}
+
+/// Whose entry a key names, and which; `None` if it is not the key of an entry.
+fn entry_names(prefix: &str, key: &StorageKey) -> Option<(TenantId, VersionId)> {
+    let rest = key.as_str().strip_prefix(prefix)?.strip_prefix('/')?;
+    let (tenant, rest) = rest.split_once('/')?;
+    let id = rest.strip_suffix("/entry.json")?;
+    let (tenant, id) = (TenantId::parse(tenant).ok()?, VersionId::parse(id).ok()?);
+    let own = quarantine_key(prefix, &tenant, id, QuarantinePart::Entry).ok()?;
+    (own == *key).then_some((tenant, id))
 }
 
 fn no_place() -> Error {

@@ -367,3 +367,43 @@ async fn an_interrupted_upload_begins_anew_in_another_process_and_leaves_nothing
     assert_eq!(memory.pending_uploads(), 0);
     assert!(read(&second, &stored, None).await.expect("read") == content);
 }
+
+#[cfg(feature = "validation")]
+#[tokio::test]
+async fn what_is_quarantined_is_encrypted_too() {
+    use boards_storage::{RefusedContent, ValidationSettings};
+
+    let mut place = Place::new();
+    place.settings.validation = ValidationSettings::default().with_on_mismatch(RefusedContent::Quarantine);
+    let storage = place.open().await;
+    let context = CallContext::default();
+    // A text, as it seems from its beginning.
+    let mut content = sample(200_000);
+    content.push(0xff);
+    let pieces = vec![content.clone()];
+    let once = Content::from_stream(
+        None,
+        futures_util::stream::iter(pieces.into_iter().map(|piece| Ok(bytes::Bytes::from(piece)))),
+    );
+    for content in [Content::from(content.clone()), once] {
+        let error = storage
+            .store_artifact(new("a"), content)
+            .await
+            .expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Rejected, "{error}");
+    }
+    assert_eq!(place.holding(&content[..30]), Vec::<PathBuf>::new());
+    assert_eq!(place.holding(b"Erika"), Vec::<PathBuf>::new());
+    let entries = storage.list_quarantined(&context).await.expect("listed");
+    assert_eq!(entries.len(), 2);
+    storage
+        .purge_quarantined(&entries[1], &context)
+        .await
+        .expect("purged");
+    let released = storage
+        .release_quarantined(&entries[0], &context)
+        .await
+        .expect("released");
+    assert!(read(&storage, &released, None).await.expect("read") == content);
+    assert_eq!(storage.list_quarantined(&context).await.expect("listed"), []);
+}

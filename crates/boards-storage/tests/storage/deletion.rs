@@ -53,7 +53,7 @@ async fn a_deletion_is_taken_back_with_its_bytes() {
         .restore_artifact(tenant, artifact, &context())
         .await
         .expect("restored");
-    assert_eq!(restored, [stored.clone()]);
+    assert_eq!(restored, std::slice::from_ref(&stored));
     assert_eq!(world.read(&stored).await.expect("read"), "pixels");
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use boards_storage_core::{
     AuditOptions, AuditTrail, CatalogSettings, Error, ManagerSettings, MemoryCatalog, ProviderSettings,
-    Registry, ResilienceSettings, Result, SharedAuditSink, SharedCatalog, SharedProvider, SharedScanner,
-    StackBuilder, StorageManager, StorageSettings, SystemClock, ValidationSettings,
+    Registry, ResilienceSettings, Result, Secret, SharedAuditSink, SharedCatalog, SharedProvider,
+    SharedScanner, StackBuilder, StorageManager, StorageSettings, SystemClock, ValidationSettings,
 };
 use boards_storage_layers::Metrics;
 
@@ -356,8 +356,13 @@ pub(crate) async fn open_catalog(
     local: Option<PathBuf>,
 ) -> Result<Opened> {
     let path = match (settings, local) {
-        (Some(settings), _) => match settings.catalog {
+        (Some(settings), _) => match &settings.catalog {
             CatalogSettings::Memory {} => None,
+            CatalogSettings::Postgres {
+                url,
+                schema,
+                connections_max,
+            } => return open_postgres(url, schema.as_deref(), *connections_max).await,
             _ => settings.catalog_path(),
         },
         (None, Some(path)) => Some(path.join("catalog.db")),
@@ -385,6 +390,29 @@ async fn open_sqlite(path: PathBuf) -> Result<Opened> {
         path.display()
     ))
     .with_help("enable the Cargo feature 'sqlite' of boards-storage, or give another catalog to the builder"))
+}
+
+#[cfg(feature = "postgres")]
+async fn open_postgres(url: &Secret, schema: Option<&str>, connections_max: Option<u32>) -> Result<Opened> {
+    use boards_storage_catalog::{PostgresCatalog, PostgresOptions};
+
+    let mut options = PostgresOptions::parse(url.expose())?;
+    if let Some(schema) = schema {
+        options = options.with_schema(schema)?;
+    }
+    if let Some(connections) = connections_max {
+        options = options.with_connections_max(connections);
+    }
+    Ok(Opened::given(Arc::new(PostgresCatalog::open(options).await?)))
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn open_postgres(_url: &Secret, _schema: Option<&str>, _connections: Option<u32>) -> Result<Opened> {
+    Err(
+        Error::configuration("storage.catalog is a PostgreSQL database, which is not compiled in").with_help(
+            "enable the Cargo feature 'postgres' of boards-storage, or give another catalog to the builder",
+        ),
+    )
 }
 
 /// Puts the layers of its settings around every provider.

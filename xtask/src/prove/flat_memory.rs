@@ -35,7 +35,7 @@ fn small(workspace: &Workspace) -> Result<Tally> {
 fn prove(workspace: &Workspace, build: Build, size_mib: u64) -> Result<Tally> {
     let program = Program::build(workspace, "flat-memory", build)?;
     let put = put(
-        &mut program.command(&["put", "-", "--type", "video", "--artifact", "big"]),
+        &mut program.command(&["put", "-", "--type", "dataset", "--artifact", "big"]),
         size_mib,
     )?;
     let cat = cat(&mut program.command(&["cat", "big"]), size_mib)?;

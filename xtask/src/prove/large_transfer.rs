@@ -142,7 +142,7 @@ fn check(program: &Program, mut store: Store) -> Result<()> {
         "--resume",
         "large.bin",
         "--type",
-        "model",
+        "dataset",
         "--artifact",
         "large",
     ];

@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 use tokio::time::Instant;
 
-use crate::error::{is_busy, translate_one};
+use super::error::{is_busy, translate_one};
 
 /// How long a writer waits for other processes before it gives up.
 pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(30);

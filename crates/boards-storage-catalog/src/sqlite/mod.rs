@@ -13,6 +13,7 @@ mod begin;
 mod commit;
 mod connect;
 mod deletion;
+mod error;
 mod events;
 mod quota;
 mod read;
@@ -34,8 +35,8 @@ use boards_storage_core::{
 use jiff::Timestamp;
 use sqlx::SqlitePool;
 
-use crate::error::translate_one;
 use crate::failpoints;
+use error::translate_one;
 use writer::Writer;
 
 pub use audit::SqliteAuditSink;

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::connect::{BUSY_PATIENCE, connect_writer};
-use crate::error::{closed, is_busy, translate};
+use super::error::{closed, is_busy, translate};
 
 /// The pause between two waits for other processes, which SQLite skips in rare states of the log.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);

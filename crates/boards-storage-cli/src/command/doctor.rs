@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use boards_storage::{
-    CallOptions, Clock as _, ErrorKind, LoadedSettings, Problem, Registry, SharedProvider, Storage,
-    StorageManager, StorageSettings, SystemClock,
+    CallOptions, CatalogSettings, Clock as _, ErrorKind, LoadedSettings, Problem, Registry, SharedProvider,
+    Storage, StorageManager, StorageSettings, SystemClock,
 };
 use clap::Args;
 use serde::Serialize;
@@ -127,9 +127,11 @@ impl Doctor {
         findings: &mut Vec<Finding>,
     ) {
         let path = settings.catalog_path();
-        let name = path
-            .as_ref()
-            .map_or_else(|| "in memory".to_owned(), |path| path.display().to_string());
+        let name = match (&path, &settings.catalog) {
+            (Some(path), _) => path.display().to_string(),
+            (None, CatalogSettings::Postgres { .. }) => "a PostgreSQL database".to_owned(),
+            (None, _) => "in memory".to_owned(),
+        };
         if let Some(error) = survey.catalog_error.take() {
             return findings.push(Finding::failed("catalog", &error.into()));
         }

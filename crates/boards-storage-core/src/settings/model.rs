@@ -12,6 +12,7 @@ use super::encryption::EncryptionSettings;
 use super::health::HealthSettings;
 use super::provider::{ProviderSettings, WrittenProvider};
 use super::resilience::ResilienceSettings;
+use super::secret::Secret;
 use super::size::ByteSize;
 use super::validation::ValidationSettings;
 use super::vocabulary::{ContentTypePattern, OneOrMany};
@@ -168,7 +169,7 @@ pub struct RouteCondition {
 }
 
 /// Where the records of artifacts are kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum CatalogSettings {
@@ -178,6 +179,21 @@ pub enum CatalogSettings {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(length(min = 1))]
         path: Option<PathBuf>,
+    },
+    /// A PostgreSQL database, for any number of processes on any number of machines.
+    Postgres {
+        /// The URL of the database, such as `${DATABASE_URL}`:
+        /// `postgres://user:password@db.example.com:5432/app?sslmode=verify-full`.
+        #[serde(skip_serializing)]
+        url: Secret,
+        /// The schema that holds all tables, created where it is missing; `boards_storage` by default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1, max = 63))]
+        schema: Option<String>,
+        /// How many connections a process opens at most; 10 by default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1, max = 1000))]
+        connections_max: Option<u32>,
     },
     /// In memory: gone when the program ends.
     Memory {},
@@ -314,7 +330,7 @@ impl StorageSettings {
         match &self.catalog {
             CatalogSettings::Sqlite { path: Some(path) } => Some(path.clone()),
             CatalogSettings::Sqlite { path: None } => Some(Path::new(&self.data_path).join("catalog.db")),
-            CatalogSettings::Memory {} => None,
+            CatalogSettings::Postgres { .. } | CatalogSettings::Memory {} => None,
         }
     }
 
@@ -356,7 +372,9 @@ impl StorageSettings {
             AuditSettings::Sqlite { path: Some(path), .. } => Some(path.clone()),
             AuditSettings::Sqlite { path: None, .. } => match self.catalog {
                 CatalogSettings::Sqlite { .. } => None,
-                CatalogSettings::Memory {} => Some(self.data_path.join("audit.db")),
+                CatalogSettings::Postgres { .. } | CatalogSettings::Memory {} => {
+                    Some(self.data_path.join("audit.db"))
+                }
             },
             AuditSettings::Tracing { .. } | AuditSettings::None {} => None,
         }

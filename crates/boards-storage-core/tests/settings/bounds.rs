@@ -8,12 +8,12 @@ fn values_that_are_not_allowed() {
     check_storage(
         "catalog: {type: sqlit}",
         &[
-            "8:19: storage.catalog.type: expected one of 'sqlite', 'memory', found \"sqlit\"; did you mean 'sqlite'?",
+            "8:19: storage.catalog.type: expected one of 'sqlite', 'postgres', 'memory', found \"sqlit\"; did you mean 'sqlite'?",
         ],
     );
     check_storage(
         "catalog: {path: x}",
-        &["8:3: storage.catalog.type: the field is required: expected one of 'sqlite', 'memory'"],
+        &["8:3: storage.catalog.type: the field is required: expected one of 'sqlite', 'postgres', 'memory'"],
     );
     check_storage(
         "key_template: x",

@@ -68,7 +68,7 @@ fn defaults_are_sensible() {
     let loaded = load(&minimal("", ""), &[]).expect("valid");
     let storage = &loaded.settings.storage;
     assert_eq!(storage.data_path, PathBuf::from("./boards-storage-data"));
-    assert_eq!(storage.catalog, CatalogSettings::Sqlite { path: None });
+    assert!(matches!(storage.catalog, CatalogSettings::Sqlite { path: None }));
     assert_eq!(
         storage.catalog_path(),
         Some(PathBuf::from("./boards-storage-data/catalog.db"))

@@ -1,4 +1,4 @@
-//! The one place where a database's errors become ours.
+//! The one place where SQLite's errors become ours.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ mod code {
 }
 
 /// Returns whether another connection holds the lock that was asked for: the same may succeed later.
-pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     sqlite_code(error).is_some_and(|code| matches!(code & 0xff, code::BUSY | code::LOCKED))
 }
 
 /// Translates an error of the database in the file at `path`.
 ///
 /// Several calls can fail together, so the cause is shared.
-pub(crate) fn translate(source: &Arc<sqlx::Error>, path: &Path) -> Error {
+pub(super) fn translate(source: &Arc<sqlx::Error>, path: &Path) -> Error {
     let error = match sqlite_code(source) {
         Some(code) => from_sqlite(code, path),
         None => from_sqlx(source, path),
@@ -43,12 +43,12 @@ pub(crate) fn translate(source: &Arc<sqlx::Error>, path: &Path) -> Error {
 }
 
 /// Translates an error that one call met.
-pub(crate) fn translate_one(source: sqlx::Error, path: &Path) -> Error {
+pub(super) fn translate_one(source: sqlx::Error, path: &Path) -> Error {
     translate(&Arc::new(source), path)
 }
 
 /// The error of a call on a catalog that was closed.
-pub(crate) fn closed(path: &Path) -> Error {
+pub(super) fn closed(path: &Path) -> Error {
     Error::new(
         ErrorKind::ProviderUnavailable,
         format!("the catalog '{}' is closed", path.display()),

@@ -57,7 +57,12 @@ impl Quota {
         if let Some(max) = self.objects_max
             && used.objects >= max
         {
-            return refused("objects_max", max, used.objects, "this were one more".to_owned());
+            return refused(
+                "objects_max",
+                max,
+                used.objects,
+                "this would be one more".to_owned(),
+            );
         }
         Ok(())
     }
